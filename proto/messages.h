@@ -1,8 +1,8 @@
 /* proto/messages.h: the messages as C structs, one per PS_MESSAGE and PS_PART of messages.def.
  *
- * Decoded text, bytes and lists are borrowed from the frame they came in: keep the frame as long as the struct.
- * A list is read with its cursor (ps_lease_next (&msg.leases, &item)), nothing is allocated; to encode, point
- * items at an array of n structs. */
+ * Decoded text, bytes and lists are borrowed from the frame they came in: keep the frame as long as the
+ * struct. A list is read with its cursor (ps_lease_next (&msg.leases, &item)), nothing is allocated; to
+ * encode, point items at an array of n structs. */
 #ifndef PS_PROTO_MESSAGES_H
 #define PS_PROTO_MESSAGES_H
 
@@ -33,13 +33,14 @@ enum ps_msg_id {
 #undef PS_LIST
 };
 
-/* A list field. Encode: items and n. Decode: n and raw (items NULL); the whole list has been checked already. */
-#define PS_PART(name, prose)                                                                                   \
-    struct ps_part_##name;                                                                                     \
-    struct ps_list_##name {                                                                                    \
-        const struct ps_part_##name *items; /* encode from here; NULL after decoding */                        \
-        size_t n;                           /* items (left, while a cursor walks) */                           \
-        struct ps_bytes raw;                /* decoded: the encoded items that are left */                     \
+/* A list field. Encode: items and n. Decode: n and raw (items NULL); the whole list has been checked already.
+ */
+#define PS_PART(name, prose)                                                                                 \
+    struct ps_part_##name;                                                                                   \
+    struct ps_list_##name {                                                                                  \
+        const struct ps_part_##name *items; /* encode from here; NULL after decoding */                      \
+        size_t n;                           /* items (left, while a cursor walks) */                         \
+        struct ps_bytes raw;                /* decoded: the encoded items that are left */                   \
     };
 #define PS_MESSAGE(name, id, flags, direction, prose)
 #define PS_LIST(f, part, max, prose)
@@ -57,14 +58,16 @@ enum ps_msg_id {
 
 #define PS_PART(name, prose)                          struct ps_part_##name {
 #define PS_MESSAGE(name, id, flags, direction, prose) struct ps_msg_##name {
-#define PS_END(name)                                  };
-#define PS_U64(f, prose)                              uint64_t f;
-#define PS_U32(f, prose)                              uint32_t f;
-#define PS_BOOL(f, prose)                             bool f;
-#define PS_STR(f, max, prose)                         struct ps_bytes f;
-#define PS_BIN(f, max, prose)                         struct ps_bytes f;
-#define PS_SHA(f, prose)                              uint8_t f[32];
-#define PS_LIST(f, part, max, prose)                  struct ps_list_##part f;
+#define PS_END(name)                                                                                         \
+    }                                                                                                        \
+    ;
+#define PS_U64(f, prose)             uint64_t f;
+#define PS_U32(f, prose)             uint32_t f;
+#define PS_BOOL(f, prose)            bool f;
+#define PS_STR(f, max, prose)        struct ps_bytes f;
+#define PS_BIN(f, max, prose)        struct ps_bytes f;
+#define PS_SHA(f, prose)             uint8_t f[32];
+#define PS_LIST(f, part, max, prose) struct ps_list_##part f;
 #include "proto/messages.def"
 #undef PS_PART
 #undef PS_MESSAGE
