@@ -40,7 +40,8 @@ void ps_buf_clear(struct ps_buf *self)
     self->error = 0;
 }
 
-/* Doubles until need fits, but never above max. One byte more than cap is allocated, for ps_buf_text's NUL. */
+/* Doubles until need fits, but never above max. One byte more than cap is allocated, for ps_buf_text's NUL.
+ */
 static int grow(struct ps_buf *self, size_t need)
 {
     size_t cap = self->cap > 0 ? self->cap : FIRST_CAP;
@@ -98,7 +99,8 @@ void ps_buf_putf(struct ps_buf *self, const char *fmt, ...)
     n = vsnprintf(NULL, 0, fmt, args);
     to = n < 0 ? NULL : ps_buf_reserve(self, (size_t)n);
     if (to) {
-        (void)vsnprintf((char *)to, (size_t)n + 1, fmt, again); /* measured above; the NUL has its byte beyond cap */
+        (void)vsnprintf((char *)to, (size_t)n + 1, fmt,
+                        again); /* measured above; the NUL has its byte beyond cap */
         self->len += (size_t)n;
     } else if (n < 0) {
         self->error = PS_ERR_LIMIT; /* longer than INT_MAX */

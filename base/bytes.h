@@ -20,11 +20,11 @@ bool ps_bytes_is(struct ps_bytes a, const char *text);
 /* A growable buffer with a hard limit. Once it failed (limit or memory), it stays failed and later puts are
  * ignored: check once at the end with ps_buf_error. */
 struct ps_buf {
-    uint8_t *data;  /* owned; NULL while empty */
-    size_t len;     /* bytes used */
-    size_t cap;     /* bytes allocated */
-    size_t max;     /* limit in bytes */
-    int error;      /* 0, PS_ERR_NOMEM or PS_ERR_LIMIT */
+    uint8_t *data; /* owned; NULL while empty */
+    size_t len;    /* bytes used */
+    size_t cap;    /* bytes allocated */
+    size_t max;    /* limit in bytes */
+    int error;     /* 0, PS_ERR_NOMEM or PS_ERR_LIMIT */
 };
 
 void ps_buf_init(struct ps_buf *self, size_t max_bytes);
@@ -44,7 +44,7 @@ const char *ps_buf_text(struct ps_buf *self);
 #define PS_BUF PS_CLEANUP(ps_buf_fini)
 
 #define PS_SHA256_BYTES 32
-#define PS_SHA256_HEX (2 * PS_SHA256_BYTES + 1)
+#define PS_SHA256_HEX   (2 * PS_SHA256_BYTES + 1)
 
 /* Writes 2 * len lower-case hex digits and a NUL into hex. */
 void ps_hex_encode(char *hex, const uint8_t *bytes, size_t len);

@@ -37,11 +37,10 @@ char *ps_clock_rfc3339(char buf[PS_RFC3339_MAX], int64_t real_us)
         rest_us += 1000000;
         seconds--;
     }
-    if (!gmtime_r(&seconds, &tm)) { /* can't be: every int64_t of microseconds is a year gmtime_r knows */
+    /* Neither fails for any int64_t of microseconds: the longest year has six digits and a sign. */
+    if (!gmtime_r(&seconds, &tm) ||
+        snprintf(buf, PS_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(rest_us / 1000)) >= PS_RFC3339_MAX)
         buf[0] = '\0';
-        return buf;
-    }
-    (void)snprintf(buf, PS_RFC3339_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-                   tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(rest_us / 1000)); /* at most 27 bytes */
     return buf;
 }

@@ -6,9 +6,9 @@
 #include "base/err.h"
 #include "base/opt.h"
 
-/* Applies section of the file at path to settings. A missing file is fine when must_exist is false. Unknown keys
- * and bad values are refused with file and key named. */
-int ps_conf_load(const char *path, bool must_exist, const char *section, const struct ps_opt *table, void *settings,
-                 struct ps_error *reterr);
+/* Applies section of the file at path to settings. A missing file is fine when must_exist is false. Unknown
+ * keys and bad values are refused with file and key named. */
+int ps_conf_load(const char *path, bool must_exist, const char *section, const struct ps_opt *table,
+                 void *settings, struct ps_error *reterr);
 
 #endif

@@ -10,8 +10,8 @@ const char *ps_err_text(int code)
     switch (code) {
     case 0:
         return "ok";
-#define X(name, number, text) \
-    case number:              \
+#define X(name, number, text)                                                                                \
+    case number:                                                                                             \
         return text;
         PS_ERRORS(X)
 #undef X
@@ -78,19 +78,29 @@ int ps_err_from_errno(int errnum)
     }
 }
 
+/* Formatted aside, because an argument may be the old text of e itself. */
+static size_t format(char text[PS_ERROR_TEXT_MAX], const char *fmt, va_list args)
+{
+    int n = vsnprintf(text, PS_ERROR_TEXT_MAX, fmt, args);
+
+    if (n < 0)
+        text[0] = '\0';
+    return strlen(text);
+}
+
 int ps_error_set(struct ps_error *e, int code, const char *fmt, ...)
 {
-    /* Formatted aside, because an argument may be the old text of e itself. */
     char text[PS_ERROR_TEXT_MAX];
+    size_t len;
     va_list args;
 
     if (!e)
         return code;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, args); /* cut when too long, by contract */
+    len = format(text, fmt, args);
     va_end(args);
     e->code = code;
-    memcpy(e->text, text, sizeof(text));
+    memcpy(e->text, text, len + 1);
     return code;
 }
 
@@ -103,11 +113,14 @@ int ps_error_wrap(struct ps_error *e, int code, const char *fmt, ...)
     if (!e)
         return code;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, args); /* cut when too long, by contract */
+    len = format(text, fmt, args);
     va_end(args);
-    len = strlen(text);
-    (void)snprintf(text + len, sizeof(text) - len, ": %s", e->text); /* likewise */
+    for (const char *at = ": "; *at && len < sizeof(text) - 1; at++)
+        text[len++] = *at;
+    for (const char *at = e->text; *at && len < sizeof(text) - 1; at++)
+        text[len++] = *at;
+    text[len] = '\0';
     e->code = code;
-    memcpy(e->text, text, sizeof(text));
+    memcpy(e->text, text, len + 1);
     return code;
 }

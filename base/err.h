@@ -46,8 +46,8 @@ int ps_err_from_errno(int errnum);
 /* An error with its story, filled by functions that take a `struct ps_error *reterr` as their last parameter
  * (NULL allowed). Set only on failure. */
 struct ps_error {
-    int code;                      /* enum ps_err */
-    char text[PS_ERROR_TEXT_MAX];  /* one sentence: what, where, what to do; NUL-terminated, cut when too long */
+    int code;                     /* enum ps_err */
+    char text[PS_ERROR_TEXT_MAX]; /* one sentence: what, where, what to do; NUL-terminated, cut if too long */
 };
 
 /* Sets *e (when not NULL) and returns code, so that callers write `return ps_error_set(e, ...)`. */

@@ -117,7 +117,7 @@ uint64_t ps_hash64(const void *data, size_t len)
     uint64_t hash;
 
     _Static_assert(sizeof(hash) == crypto_shorthash_BYTES, "SipHash-2-4 gives 64 bits");
-    (void)pthread_once(&table_key_once, draw_table_key); /* fails only for a bad argument */
+    (void)pthread_once(&table_key_once, draw_table_key);            /* fails only for a bad argument */
     (void)crypto_shorthash((uint8_t *)&hash, data, len, table_key); /* always 0 */
     return hash;
 }

@@ -8,7 +8,8 @@
 
 #define PS_HEAP_NONE SIZE_MAX
 
-/* Lives inside the caller's item; PS_CONTAINER_OF leads back. Set pos to PS_HEAP_NONE before the first use. */
+/* Lives inside the caller's item; PS_CONTAINER_OF leads back. Set pos to PS_HEAP_NONE before the first use.
+ */
 struct ps_heap_node {
     uint64_t key; /* smallest comes first; set through put and move only */
     uint64_t tie; /* among equal keys, smallest first (an arrival counter makes it FIFO) */
@@ -24,7 +25,7 @@ void ps_heap_init(struct ps_heap *self);
 void ps_heap_fini(struct ps_heap *self); /* does not touch the items */
 /* 0 or PS_ERR_NOMEM. The node must be outside. */
 int ps_heap_put(struct ps_heap *self, struct ps_heap_node *node, uint64_t key, uint64_t tie);
-struct ps_heap_node *ps_heap_first(const struct ps_heap *self); /* NULL when empty */
+struct ps_heap_node *ps_heap_first(const struct ps_heap *self);       /* NULL when empty */
 void ps_heap_remove(struct ps_heap *self, struct ps_heap_node *node); /* outside already: does nothing */
 void ps_heap_move(struct ps_heap *self, struct ps_heap_node *node, uint64_t key); /* inside: new key */
 

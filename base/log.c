@@ -13,7 +13,7 @@
 #include "base/utf8.h"
 
 #define LINE_MAX_BYTES 4096 /* a longer line is cut, and says so; a pipe takes as much in one piece */
-#define CUT_MARK " cut=yes"
+#define CUT_MARK       " cut=yes"
 
 static const char *prog_name = "phagescan"; /* set before threads, then only read */
 static enum ps_log_level least = PS_LOG_INFO;
@@ -31,6 +31,15 @@ static void flatten(char *line, size_t len)
     for (size_t i = 0; i < len; i++)
         if ((uint8_t)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
+}
+
+/* Length of line without the beginning of a code point whose rest was cut off. */
+static size_t without_stump(const char *line, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++)
+        if ((uint8_t)line[len - back] >= 0xc0)
+            return ps_utf8_next(line + len - back, back, NULL) > 0 ? len : len - back;
+    return len;
 }
 
 void ps_log(enum ps_log_level level, const char *event, const char *fmt, ...)
@@ -56,7 +65,7 @@ void ps_log(enum ps_log_level level, const char *event, const char *fmt, ...)
     len = PS_MIN(total, room - 1);
     flatten(line, len);
     if (total > len) {
-        len = ps_utf8_cut(line, len, len);
+        len = without_stump(line, len);
         memcpy(line + len, CUT_MARK, sizeof(CUT_MARK) - 1);
         len += sizeof(CUT_MARK) - 1;
     }
@@ -66,9 +75,9 @@ void ps_log(enum ps_log_level level, const char *event, const char *fmt, ...)
     errno = saved_errno;
 }
 
-/* Appends one byte sequence; n is kept by the caller. */
+/* Where escaped text goes. */
 struct sink {
-    char *at;   /* where the text goes */
+    char *at;   /* first byte */
     size_t n;   /* bytes used */
     size_t max; /* bytes that fit */
 };
@@ -126,8 +135,8 @@ static size_t escaped_len(const char *text, size_t len)
     return sum;
 }
 
-/* The longest end of text whose escaped form fits into room: nothing shrinks by escaping, so room bytes are enough
- * to look at. */
+/* The longest end of text whose escaped form fits into room: nothing shrinks by escaping, so room bytes are
+ * enough to look at. */
 static size_t tail_start(const char *text, size_t len, size_t room)
 {
     size_t start = len > room ? ps_utf8_cut(text, len, len - room) : 0;

@@ -13,7 +13,8 @@ enum ps_log_level { PS_LOG_ERROR, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
 
 /* Names the program (static text, kept) and the least severe level that is written. Call before threads. */
 void ps_log_init(const char *prog, enum ps_log_level level);
-void ps_log(enum ps_log_level level, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void ps_log(enum ps_log_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #define PS_LOG_QUOTED_MAX 320
 struct ps_log_quoted {

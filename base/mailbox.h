@@ -10,11 +10,14 @@ struct ps_mailbox;
 
 /* limit_n: at most so many messages wait. 0, PS_ERR_NOMEM or PS_ERR_IO. */
 int ps_mailbox_new(struct ps_mailbox **ret_self, size_t limit_n);
-/* Frees the box; messages still in it are passed to drop (may be NULL: they leak, so only for static ones). */
+/* Frees the box; messages still in it are passed to drop (may be NULL: they leak, so only for static ones).
+ */
 void ps_mailbox_free(struct ps_mailbox **self_p, void (*drop)(void *msg));
-/* Takes msg on success. 0; PS_ERR_BUSY at the limit; PS_ERR_CLOSED after close: then msg stays the caller's. */
+/* Takes msg on success. 0; PS_ERR_BUSY at the limit; PS_ERR_CLOSED after close: then msg stays the caller's.
+ */
 int ps_mailbox_send(struct ps_mailbox *self, void *msg);
-/* Takes out up to max messages in order, without waiting; returns how many. Clears the eventfd when it empties. */
+/* Takes out up to max messages in order, without waiting; returns how many. Clears the eventfd when it
+ * empties. */
 size_t ps_mailbox_take(struct ps_mailbox *self, void **ret_msgs, size_t max);
 /* Waits for a message up to timeout_ms (-1: for ever). 0 with *ret_msg; PS_ERR_TIMEOUT; PS_ERR_CLOSED when
  * closed and empty. */

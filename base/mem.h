@@ -14,25 +14,25 @@
 #define PS_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* Hands a pointer over: yields the value and leaves NULL behind, so that a cleanup does nothing. */
-#define PS_TAKE(p)                    \
-    ({                                \
-        __typeof__(p) ps_take_ = (p); \
-        (p) = NULL;                   \
-        ps_take_;                     \
+#define PS_TAKE(p)                                                                                           \
+    ({                                                                                                       \
+        __typeof__(p) ps_take_ = (p);                                                                        \
+        (p) = NULL;                                                                                          \
+        ps_take_;                                                                                            \
     })
 
 /* Hands a descriptor over: yields it and leaves -1. */
-#define PS_TAKE_FD(fd)           \
-    ({                           \
-        int ps_take_fd_ = (fd);  \
-        (fd) = -1;               \
-        ps_take_fd_;             \
+#define PS_TAKE_FD(fd)                                                                                       \
+    ({                                                                                                       \
+        int ps_take_fd_ = (fd);                                                                              \
+        (fd) = -1;                                                                                           \
+        ps_take_fd_;                                                                                         \
     })
 
-#define PS_ARRAY_N(a) (sizeof(a) / sizeof((a)[0]))
+#define PS_ARRAY_N(a)                   (sizeof(a) / sizeof((a)[0]))
 #define PS_CONTAINER_OF(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
-#define PS_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define PS_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define PS_MIN(a, b)                    ((a) < (b) ? (a) : (b))
+#define PS_MAX(a, b)                    ((a) > (b) ? (a) : (b))
 
 /* Zeroed memory for n items of size bytes; NULL when out of memory or when n * size overflows. */
 void *ps_alloc(size_t n, size_t size);
@@ -57,7 +57,7 @@ static inline void ps_close_fd_p(int *fd)
         (void)close(*fd); /* nothing to do about a failed close of something we give up */
     *fd = -1;
 }
-#define PS_FREE PS_CLEANUP(ps_free_p)
+#define PS_FREE  PS_CLEANUP(ps_free_p)
 #define PS_CLOSE PS_CLEANUP(ps_close_fd_p)
 
 /* A struct that comes back through a void * begins with `uint32_t magic`, set at birth. */

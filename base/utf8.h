@@ -10,10 +10,11 @@ struct ps_buf;
 
 /* True for well-formed UTF-8 (RFC 3629) without NUL. */
 bool ps_utf8_valid(const char *text, size_t len);
-/* The length in bytes (1 to 4) of the well-formed code point that text begins with, and the code point in *ret_cp
- * (may be NULL); 0 when the first byte begins none, or len is 0. NUL is a code point here. */
+/* The length in bytes (1 to 4) of the well-formed code point that text begins with, and the code point in
+ * *ret_cp (may be NULL); 0 when the first byte begins none, or len is 0. NUL is a code point here. */
 size_t ps_utf8_next(const char *text, size_t len, uint32_t *ret_cp);
-/* True for what hides or turns text on a screen: C0, DEL, C1, line and paragraph separators, bidi controls. */
+/* True for what hides or turns text on a screen: C0, DEL, C1, line and paragraph separators, bidi controls.
+ */
 bool ps_utf8_is_control(uint32_t cp);
 /* Appends text as valid UTF-8 without NUL: each bad byte and NUL becomes \xHH. For names that go into rows:
  * reversible by eye, never refused. */
