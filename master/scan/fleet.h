@@ -1,0 +1,83 @@
+/* master/scan/fleet.h: workers, engines and queues as the broker told them last.
+ *
+ * The link thread puts; any thread gets a snapshot: plain data, read-only, shared by reference count, so that
+ * a web loop may hold it over a whole answer. Also the memory of engines that were offered once and are not
+ * now: since when they are missing (in this process's life; at most PS_ENGINES_MAX of them). */
+#ifndef PS_MASTER_SCAN_FLEET_H
+#define PS_MASTER_SCAN_FLEET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ps_msg_FLEET;
+
+/* An engine as one worker offers it. Texts are never NULL, NUL-terminated, valid UTF-8. */
+struct ps_fleet_offer {
+    const char *name;        /* the engine */
+    unsigned kind;           /* base/outcome.h: evilness, metadata */
+    const char *version;     /* engine version */
+    const char *definitions; /* definitions version, "" for none */
+    const char *origin;      /* test, site, official, "" */
+    uint64_t signatures;     /* loaded */
+    uint64_t age_s;          /* of the definitions; 0 unknown */
+    const char *problem;     /* why it is not available; "" when it is */
+};
+
+struct ps_fleet_worker {
+    const char *name;
+    uint64_t session;
+    uint32_t slots, window; /* jobs at once; leases held at most */
+    uint32_t held, running; /* leases */
+    uint64_t done, lost;    /* in this session */
+    uint32_t silent_ms;     /* since its last heartbeat, when the broker spoke */
+    const char *isolation;  /* walls: full, or weaker and which are missing */
+    const struct ps_fleet_offer *offers;
+    size_t offers_n;
+};
+
+/* An engine over the whole fleet: the queue, and the offer that says most (one without a problem wins). */
+struct ps_fleet_engine {
+    struct ps_fleet_offer
+        offer;        /* version "", kind 0 when no worker ever offered it in this process's life */
+    uint32_t workers; /* that offer it without a problem */
+    uint64_t queued, leased, reported, done, lost, oldest_ms;
+    bool available;           /* workers > 0 */
+    int64_t missing_since_us; /* real time since which no worker offers it; 0 while available */
+};
+
+struct ps_fleet_snapshot {
+    atomic_int refs;   /* through ps_fleet_get and ps_fleet_snapshot_unref only */
+    bool connected;    /* the broker has answered and is not silent now; the rest is its last word */
+    uint64_t boot;     /* the broker's boot id; 0 before the first answer */
+    uint64_t uptime_s; /* the broker's age when it spoke */
+    uint64_t jobs;     /* in its memory */
+    uint64_t late;     /* results that came late or twice */
+    uint64_t at_ms;    /* monotonic time of this snapshot */
+    const struct ps_fleet_worker *workers;
+    size_t workers_n;
+    const struct ps_fleet_engine *engines; /* by name */
+    size_t engines_n;
+};
+
+struct ps_fleet; /* holds the newest snapshot; any thread */
+
+int ps_fleet_new(struct ps_fleet **ret_self);
+void ps_fleet_free(struct ps_fleet **self_p);
+
+/* The newest snapshot, never NULL (an empty one, not connected, before the first word). The caller unrefs. */
+struct ps_fleet_snapshot *ps_fleet_get(struct ps_fleet *self);
+/* Gives a reference up and nulls it; accepts NULL. */
+void ps_fleet_snapshot_unref(struct ps_fleet_snapshot **snapshot_p);
+/* An engine of the snapshot by name, or NULL. Lent by the snapshot. */
+const struct ps_fleet_engine *ps_fleet_engine_find(const struct ps_fleet_snapshot *snapshot,
+                                                   const char *name);
+
+/* Makes the broker's word (decoded) the newest snapshot: the link thread only. *ret_changed: a worker or an
+ * offer came, went or changed (counters alone are no change). 0 or PS_ERR_NOMEM, then the old one stays. */
+int ps_fleet_put(struct ps_fleet *self, uint64_t boot, const struct ps_msg_FLEET *word, bool *ret_changed);
+/* The connection came or went: a snapshot as before, but for connected. */
+int ps_fleet_put_connected(struct ps_fleet *self, bool connected);
+
+#endif

@@ -1,0 +1,76 @@
+/* master/scan/scan.h: everything between a committed submission and its verdict, as one thing to start and
+ * stop.
+ *
+ * Threads: link (the one socket to the broker), feed (pieces of samples for workers), drive (unfinished jobs
+ * to the broker), collect (results to the database, verdicts, events), leader (which master does it). Each of
+ * the last three has a PostgreSQL connection of its own. While the database or the broker is away they wait
+ * and resume by themselves. */
+#ifndef PS_MASTER_SCAN_SCAN_H
+#define PS_MASTER_SCAN_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/outcome.h"
+#include "proto/peer/where.h"
+
+struct ps_events;
+struct ps_fleet;
+
+#define PS_SCAN_GRANT_N    4096 /* results on their way from leases to rows */
+#define PS_SCAN_BACKFILL_S 50   /* back-filled scans a second */
+
+struct ps_scan_settings {
+    const char *conninfo;              /* libpq connection string; copied */
+    const struct ps_peer_where *where; /* the broker; endpoint and keys are copied, the context is lent */
+    const char *store_dir;             /* the sample store's directory: read only here; copied */
+    const char *name;                  /* host and pid: epoch holder and peer name; copied */
+    bool standby;                /* for the log only: a standby and a master that finds another do the same */
+    uint64_t stale_ms;           /* leader.h; 0 for its default */
+    uint32_t grant;              /* results that may be under way; 0: PS_SCAN_GRANT_N */
+    uint32_t window[PS_BANDS_N]; /* jobs in the broker's hands, per band; 0: drive.h's default */
+    uint32_t backfill_per_s;     /* 0: PS_SCAN_BACKFILL_S */
+};
+
+/* What the threads did since the start, for /status and /metrics. Plain values, approximate among each other.
+ */
+struct ps_scan_stats {
+    uint64_t epoch;      /* 0: does not lead */
+    bool database_ok;    /* the collecting connection works */
+    bool broker_ok;      /* a session is open */
+    uint64_t submitted;  /* jobs sent to the broker, repeats included */
+    uint64_t in_hand;    /* jobs in the broker's hands */
+    uint64_t waiting;    /* results that wait for their transaction */
+    uint64_t results;    /* results made final */
+    uint64_t repeated;   /* results that came late or twice, dropped */
+    uint64_t verdicts;   /* scans finished */
+    uint64_t batches;    /* transactions of collect */
+    uint64_t lost;       /* leases lost */
+    uint64_t backfilled; /* scans made by backfill */
+    uint64_t chunks;     /* pieces of samples sent */
+};
+
+struct ps_scan;
+
+/* Makes everything, starts nothing: events and fleet may be subscribed to. */
+int ps_scan_new(struct ps_scan **ret_self, const struct ps_scan_settings *settings, struct ps_error *reterr);
+/* Starts the threads. The database need not be there yet. */
+int ps_scan_start(struct ps_scan *self, struct ps_error *reterr);
+/* Stops the threads and waits for them: what is collected is committed, what is not stays with the broker. */
+void ps_scan_stop(struct ps_scan *self);
+/* Stops first. Subscribers must be gone. */
+void ps_scan_free(struct ps_scan **self_p);
+
+/* Ingest has committed scans of a band, the lowest of them with this id: drive looks at once. Any thread,
+ * cheap, never waits. Without it they are found by the next sweep (within a second). */
+void ps_scan_nudge(struct ps_scan *self, enum ps_band band, uint64_t lowest_scan);
+
+struct ps_events *ps_scan_events(struct ps_scan *self); /* lent */
+struct ps_fleet *ps_scan_fleet(struct ps_scan *self);   /* lent */
+/* The epoch in which this master leads, 0 when it does not. Any thread. */
+uint64_t ps_scan_epoch(const struct ps_scan *self);
+bool ps_scan_leads(const struct ps_scan *self);
+void ps_scan_stats(struct ps_scan *self, struct ps_scan_stats *ret_stats);
+
+#endif
