@@ -1,0 +1,1 @@
+-- Statements of master's collect. See README.md in this directory.

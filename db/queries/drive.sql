@@ -1,0 +1,1 @@
+-- Statements of master's drive. See README.md in this directory.

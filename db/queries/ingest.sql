@@ -1,0 +1,1 @@
+-- Statements of master's ingest. See README.md in this directory.

@@ -1,0 +1,1 @@
+-- Statements of master's web. See README.md in this directory.
