@@ -24,6 +24,6 @@ struct ps_log_quoted {
  * long text cut in the middle. len may hold NULs. */
 struct ps_log_quoted ps_log_quote(const void *text, size_t len);
 struct ps_log_quoted ps_log_quote_text(const char *text); /* NULL gives - */
-#define PS_LOGQ(text) (ps_log_quote_text(text).text)
+#define PS_LOGQ(value) (ps_log_quote_text(value).text)
 
 #endif

@@ -1,0 +1,62 @@
+/* phagescan: the command line. Finds the sub-command and gets out of its way. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/command.h"
+
+struct command {
+    const char *name;
+    const char *prose;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct command commands[] = {
+    {"submit", "scan files and folders, and wait for the verdicts", ps_cmd_submit},
+    {"report", "show what is known of a file or a SHA-256", ps_cmd_report},
+    {"engines", "list engines, their versions and queues", ps_cmd_engines},
+    {"workers", "list workers, what they offer and hold", ps_cmd_workers},
+    {"up", "start everything on this machine", ps_cmd_up},
+    {"down", "stop it", ps_cmd_down},
+    {"status", "tell which process is well and which is not", ps_cmd_status},
+    {"open", "print a fresh address of the web page", ps_cmd_open},
+};
+
+static void usage(FILE *to)
+{
+    (void)fputs("usage: phagescan COMMAND [OPTION...] [ARGUMENT...]\n\n", to);
+    for (size_t i = 0; i < PS_ARRAY_N(commands); i++)
+        (void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].prose);
+    (void)fputs(
+        "\n`phagescan COMMAND --help` lists a command's options. PHAGESCAN_URL names another server than "
+        "this\n"
+        "machine's. Scans exit with 0 for nothing-found or known-good, 1 when something was found, else 2.\n",
+        to);
+}
+
+int main(int argc, char **argv)
+{
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error code, not a death */
+
+    if (argc >= 2 && (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version"))) {
+        (void)puts("phagescan " PS_VERSION);
+        return PS_EXIT_OK;
+    }
+    if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {
+        usage(stdout);
+        return PS_EXIT_OK;
+    }
+    if (argc < 2) {
+        usage(stderr);
+        return PS_EXIT_ERROR;
+    }
+    for (size_t i = 0; i < PS_ARRAY_N(commands); i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+
+    (void)fprintf(stderr, "phagescan: there is no command \"%s\"; `phagescan --help` lists them\n", argv[1]);
+    return PS_EXIT_ERROR;
+}

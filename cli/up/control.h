@@ -1,0 +1,17 @@
+/* cli/up/control.h: the client's side of the supervisor's socket. */
+#ifndef PS_CLI_UP_CONTROL_H
+#define PS_CLI_UP_CONTROL_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/layout.h"
+
+/* Asks how everything is. The caller owns *ret_state. PS_ERR_UNAVAILABLE when no supervisor runs. */
+int ps_control_status(const struct ps_layout *layout, json_t **ret_state, struct ps_error *reterr);
+
+/* Tells everything to stop and waits for the end; told hears each state on the way (may be NULL). */
+int ps_control_stop(const struct ps_layout *layout, void (*told)(const json_t *state),
+                    struct ps_error *reterr);
+
+#endif
