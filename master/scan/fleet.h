@@ -77,7 +77,7 @@ const struct ps_fleet_engine *ps_fleet_engine_find(const struct ps_fleet_snapsho
 /* Makes the broker's word (decoded) the newest snapshot: the link thread only. *ret_changed: a worker or an
  * offer came, went or changed (counters alone are no change). 0 or PS_ERR_NOMEM, then the old one stays. */
 int ps_fleet_put(struct ps_fleet *self, uint64_t boot, const struct ps_msg_FLEET *word, bool *ret_changed);
-/* The connection came or went: a snapshot as before, but for connected. */
+/* The connection came or went: nothing is known of workers then, engines are remembered. */
 int ps_fleet_put_connected(struct ps_fleet *self, bool connected);
 
 #endif

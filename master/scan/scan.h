@@ -17,6 +17,8 @@
 
 struct ps_events;
 struct ps_fleet;
+struct ps_ingest;
+struct ps_store;
 
 #define PS_SCAN_GRANT_N    4096 /* results on their way from leases to rows */
 #define PS_SCAN_BACKFILL_S 50   /* back-filled scans a second */
@@ -24,7 +26,7 @@ struct ps_fleet;
 struct ps_scan_settings {
     const char *conninfo;              /* libpq connection string; copied */
     const struct ps_peer_where *where; /* the broker; endpoint and keys are copied, the context is lent */
-    const char *store_dir;             /* the sample store's directory: read only here; copied */
+    struct ps_store *store;            /* the sample store, lent: only read from here */
     const char *name;                  /* host and pid: epoch holder and peer name; copied */
     bool standby;                /* for the log only: a standby and a master that finds another do the same */
     uint64_t stale_ms;           /* leader.h; 0 for its default */
@@ -53,7 +55,7 @@ struct ps_scan_stats {
 
 struct ps_scan;
 
-/* Makes everything, starts nothing: events and fleet may be subscribed to. */
+/* Makes everything, starts nothing: events and fleet are there from now on. */
 int ps_scan_new(struct ps_scan **ret_self, const struct ps_scan_settings *settings, struct ps_error *reterr);
 /* Starts the threads. The database need not be there yet. */
 int ps_scan_start(struct ps_scan *self, struct ps_error *reterr);
@@ -62,9 +64,15 @@ void ps_scan_stop(struct ps_scan *self);
 /* Stops first. Subscribers must be gone. */
 void ps_scan_free(struct ps_scan **self_p);
 
-/* Ingest has committed scans of a band, the lowest of them with this id: drive looks at once. Any thread,
- * cheap, never waits. Without it they are found by the next sweep (within a second). */
-void ps_scan_nudge(struct ps_scan *self, enum ps_band band, uint64_t lowest_scan);
+/* Where back-fill is asked for, and who is told of every change of the epoch (ps_ingest_set_epoch). Lent;
+ * call it before start. NULL: no back-fill. The order of a master's life: ps_scan_new, ps_ingest_start (its
+ * news go to ps_scan_nudge), ps_scan_use_ingest, ps_scan_start ... ps_scan_stop, ps_ingest_stop,
+ * ps_scan_free. */
+void ps_scan_use_ingest(struct ps_scan *self, struct ps_ingest *ingest);
+
+/* Ingest has committed scans of these bands (a bit each): drive looks at once. Any thread, cheap, never
+ * waits. Without it they are found by the next sweep (within a second). */
+void ps_scan_nudge(struct ps_scan *self, uint32_t bands);
 
 struct ps_events *ps_scan_events(struct ps_scan *self); /* lent */
 struct ps_fleet *ps_scan_fleet(struct ps_scan *self);   /* lent */
