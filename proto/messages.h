@@ -15,6 +15,9 @@
 
 #define PS_CARRIES 1 /* flag of a message that owns one further frame of bytes */
 
+/* Roles in a HELLO. */
+enum ps_role { PS_ROLE_MASTER = 1, PS_ROLE_WORKER = 2 };
+
 /* Message ids: PS_MSG_HELLO ... */
 enum ps_msg_id {
 #define PS_PART(name, prose)
