@@ -1,9 +1,12 @@
 #include "base/conf.h"
 
 #include <czmq.h>
-#include <errno.h>
 
+#include "base/bytes.h"
+#include "base/file.h"
 #include "base/mem.h"
+
+#define FILE_BYTES_MAX (1024 * 1024) /* larger files are refused: nobody writes that much by hand */
 
 /* True when an earlier sibling of item has the same name. */
 static bool is_repeated(zconfig_t *section, zconfig_t *item)
@@ -33,20 +36,33 @@ static int apply(const struct ps_opt *table, void *settings, zconfig_t *section,
     return ps_opts_set(table, settings, opt->name, value ? value : "", reterr);
 }
 
+static int not_zpl(const char *path, struct ps_error *reterr)
+{
+    return ps_error_set(reterr, PS_ERR_INVALID,
+                        "the configuration %s is not ZPL (name = value, 4 spaces a level)", path);
+}
+
+/* Not by zconfig_load: it answers NULL for every trouble alike, and leaks its file when that is not ZPL. */
 static int read_file(const char *path, bool must_exist, zconfig_t **ret_root, struct ps_error *reterr)
 {
-    /* zconfig_load answers NULL for every trouble alike: look first, to tell a missing file from a bad one.
-     */
-    if (access(path, R_OK) < 0) {
-        if (errno == ENOENT && !must_exist)
-            return 0;
-        return ps_error_set(reterr, ps_err_from_errno(errno), "can't read the configuration %s: %s", path,
-                            strerror(errno));
-    }
-    *ret_root = zconfig_load(path);
-    if (!*ret_root)
-        return ps_error_set(reterr, PS_ERR_INVALID,
-                            "the configuration %s is not ZPL (name = value, 4 spaces a level)", path);
+    PS_BUF struct ps_buf text;
+    zconfig_t *root;
+    int rc;
+
+    ps_buf_init(&text, FILE_BYTES_MAX);
+    rc = ps_file_read(path, &text);
+    if (rc == PS_ERR_NOTFOUND && !must_exist)
+        return 0;
+    if (rc)
+        return ps_error_set(reterr, rc, "can't read the configuration %s: %s", path, ps_err_text(rc));
+    if (text.len == 0)
+        return 0;
+    if (memchr(text.data, '\0', text.len))
+        return not_zpl(path, reterr);
+    root = zconfig_str_load(ps_buf_text(&text));
+    if (!root)
+        return not_zpl(path, reterr);
+    *ret_root = root;
     return 0;
 }
 

@@ -178,19 +178,23 @@ static int append(const struct ps_opt *opt, struct ps_opt_list *to, const char *
     return 0;
 }
 
-/* a,b,,c adds three items: an empty one is a comma too many, not a wish. */
+/* "a, b,,c" adds three items: blanks around are for the eye, and an empty one is a comma too many, not a
+ * wish. */
 static int add_items(const struct ps_opt *opt, struct ps_opt_list *to, const char *text,
                      struct ps_error *reterr)
 {
-    while (*text) {
-        size_t len = strcspn(text, ",");
-        int rc = len > 0 ? append(opt, to, text, len, reterr) : 0;
+    int rc = 0;
 
-        if (rc)
-            return rc;
+    while (*text && !rc) {
+        size_t len = strcspn(text, ","), first = strspn(text, " \t"), end = len;
+
+        while (end > first && (text[end - 1] == ' ' || text[end - 1] == '\t'))
+            end--;
+        if (end > first)
+            rc = append(opt, to, text + first, end - first, reterr);
         text += len + (text[len] == ',');
     }
-    return 0;
+    return rc;
 }
 
 static int set(const struct ps_opt *opt, void *settings, const char *value, struct ps_error *reterr)
