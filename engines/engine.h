@@ -108,6 +108,7 @@ struct ps_engine {
     void (*close)(void *engine);
 };
 
-extern const struct ps_engine ps_engine_entry;
+/* Visible from outside whatever -fvisibility says. */
+extern __attribute__((visibility("default"))) const struct ps_engine ps_engine_entry;
 
 #endif
