@@ -162,6 +162,6 @@ int ps_hex_decode(uint8_t *ret_bytes, size_t len, const char *hex, size_t hex_le
             return PS_ERR_INVALID;
     /* Checked first and written after, so that outputs are set only on success. */
     for (size_t i = 0; i < len; i++)
-        ret_bytes[i] = (uint8_t)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
+        ret_bytes[i] = (uint8_t)((unsigned)hex_value(hex[2 * i]) << 4 | (unsigned)hex_value(hex[2 * i + 1]));
     return 0;
 }

@@ -228,7 +228,7 @@ int ps_sock_peer(int fd, uid_t *ret_uid, gid_t *ret_gid, pid_t *ret_pid)
 
 static int port_of(int fd, uint16_t *ret_port)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof(addr);
 
     if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)

@@ -20,7 +20,7 @@
 
 struct removal {
     int top;       /* descriptor of the directory that is being emptied */
-    uint64_t lift; /* number of the last directory that was moved up */
+    uint64_t lift; /* number to give to the next directory that is moved up */
 };
 
 static void close_dir(DIR **dir)
@@ -35,22 +35,15 @@ static bool is_dot(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
-/* Takes descriptor fd, also on failure. */
-static int open_dir(int fd, DIR **ret_dir)
+/* NULL with errno set on failure. */
+static DIR *open_dir(int parent, const char *name)
 {
-    DIR *dir;
+    PS_CLOSE int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-    if (fd < 0)
-        return ps_err_from_errno(errno);
-    dir = fdopendir(fd);
-    if (!dir) {
-        int rc = ps_err_from_errno(errno);
-
-        ps_close_fd_p(&fd);
-        return rc;
-    }
-    *ret_dir = dir;
-    return 0;
+    if (dir)
+        fd = -1; /* closedir closes it */
+    return dir;
 }
 
 /* A directory that its maker closed against us, or whose parent is closed, can be opened up again by its
@@ -60,26 +53,25 @@ static void unlock_dir(int parent, const char *name)
     (void)fchmodat(parent, name, 0700, AT_SYMLINK_NOFOLLOW); /* the retry tells whether it helped */
 }
 
-/* Moves a directory that is not empty from sub to the top. */
-static int lift(struct removal *self, int sub, const char *name)
+static int move_up(struct removal *self, int sub, const char *name)
 {
     char number[32];
 
+    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)self->lift); /* 20 digits at most */
+    return renameat2(sub, name, self->top, number, RENAME_NOREPLACE);
+}
+
+/* Moves a directory that is not empty from sub to the top, under the next number that is free there. */
+static int lift(struct removal *self, int sub, const char *name)
+{
     for (; self->lift < LIFT_MAX; self->lift++) {
-        (void)snprintf(number, sizeof(number), "%llu",
-                       (unsigned long long)self->lift); /* 20 digits at most */
-        if (renameat2(sub, name, self->top, number, RENAME_NOREPLACE) == 0) {
-            self->lift++;
-            return 0;
-        }
-        if (errno == EACCES) {
+        int rc = move_up(self, sub, name);
+
+        if (rc < 0 && errno == EACCES) { /* a move rewrites the ".." inside */
             unlock_dir(sub, name);
-            if (renameat2(sub, name, self->top, number, RENAME_NOREPLACE) == 0) {
-                self->lift++;
-                return 0;
-            }
+            rc = move_up(self, sub, name);
         }
-        if (errno == ENOENT)
+        if (rc == 0 || errno == ENOENT)
             return 0;
         if (errno != EEXIST)
             return ps_err_from_errno(errno);
@@ -96,22 +88,22 @@ static int remove_one(int parent, const char *name)
         return ps_err_from_errno(errno);
     if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
-    return errno == ENOTEMPTY || errno == EEXIST ? 1 : ps_err_from_errno(errno);
+    if (errno == ENOTEMPTY || errno == EEXIST)
+        return 1;
+    return errno == ENOTDIR ? PS_ERR_DENIED : ps_err_from_errno(errno); /* a file, then, and EPERM meant it */
 }
 
 /* Empties and removes a directory right below the top. */
 static int remove_sub(struct removal *self, const char *name)
 {
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     PS_CLEANUP(close_dir) DIR *dir = NULL;
     const struct dirent *entry;
-    int rc, fd;
+    int rc = 0;
 
     unlock_dir(self->top, name);
-    fd = openat(self->top, name, flags);
-    if (fd < 0 && errno == ENOENT)
-        return 0;
-    rc = open_dir(fd, &dir);
+    dir = open_dir(self->top, name);
+    if (!dir)
+        return errno == ENOENT ? 0 : ps_err_from_errno(errno);
     while (!rc && (errno = 0, entry = readdir(dir))) {
         if (is_dot(entry->d_name))
             continue;
@@ -119,8 +111,8 @@ static int remove_sub(struct removal *self, const char *name)
         if (rc == 1)
             rc = lift(self, dirfd(dir), entry->d_name);
     }
-    if (rc)
-        return rc;
+    if (rc || errno)
+        return rc ? rc : PS_ERR_IO;
     rc = remove_one(self->top, name);
     return rc == 1 ? 0 : rc; /* refilled meanwhile: the next pass sees it again */
 }
@@ -152,10 +144,11 @@ int ps_file_remove_tree(const char *dir, bool self)
     PS_CLEANUP(close_dir) DIR *top = NULL;
     struct removal removal = {0};
     bool left = true;
-    int rc = open_dir(open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), &top);
+    int rc;
 
-    if (rc)
-        return rc;
+    top = open_dir(AT_FDCWD, dir);
+    if (!top)
+        return ps_err_from_errno(errno);
     removal.top = dirfd(top);
     for (uint64_t pass = 0; left; pass++) {
         if (pass > LIFT_MAX)
