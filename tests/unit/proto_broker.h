@@ -27,7 +27,7 @@ struct broker {
     size_t messages_n;     /* and messages */
 };
 
-static void broker_listen(struct broker *self)
+static inline void broker_listen(struct broker *self)
 {
     const int zero = 0;
 
@@ -37,14 +37,14 @@ static void broker_listen(struct broker *self)
     assert_int_equal(zmq_bind(self->router, self->endpoint), 0);
 }
 
-static void broker_hang_up(struct broker *self)
+static inline void broker_hang_up(struct broker *self)
 {
     zmq_close(self->router);
     self->router = NULL;
     self->frame.len = 0;
 }
 
-static void broker_init(struct broker *self)
+static inline void broker_init(struct broker *self)
 {
     memset(self, 0, sizeof(*self));
     self->context = zmq_ctx_new();
@@ -54,7 +54,7 @@ static void broker_init(struct broker *self)
     broker_listen(self);
 }
 
-static void broker_fini(struct broker *self)
+static inline void broker_fini(struct broker *self)
 {
     if (self->router)
         broker_hang_up(self);
@@ -64,13 +64,13 @@ static void broker_fini(struct broker *self)
 }
 
 /* One part off the router; false when there is none. */
-static bool broker_part(struct broker *self, zmq_msg_t *part)
+static inline bool broker_part(struct broker *self, zmq_msg_t *part)
 {
     return self->router && zmq_msg_recv(part, self->router, ZMQ_DONTWAIT) >= 0;
 }
 
 /* The next message that came, if any. Carried bytes come by broker_part afterwards. */
-static bool broker_next(struct broker *self, struct ps_msg *ret_msg)
+static inline bool broker_next(struct broker *self, struct ps_msg *ret_msg)
 {
     if (self->frame.len == 0) {
         if (!broker_part(self, &self->part))
@@ -88,14 +88,14 @@ static bool broker_next(struct broker *self, struct ps_msg *ret_msg)
     return true;
 }
 
-static void broker_send(struct broker *self, const void *data, size_t len, bool more)
+static inline void broker_send(struct broker *self, const void *data, size_t len, bool more)
 {
     assert_int_equal(zmq_send(self->router, self->id, self->id_len, ZMQ_SNDMORE), self->id_len);
     assert_int_equal(zmq_send(self->router, data, len, more ? ZMQ_SNDMORE : 0), len);
 }
 
 /* To who spoke last. */
-static void broker_say(struct broker *self, const struct ps_msg *msg)
+static inline void broker_say(struct broker *self, const struct ps_msg *msg)
 {
     PS_BUF struct ps_buf out;
 
@@ -106,7 +106,7 @@ static void broker_say(struct broker *self, const struct ps_msg *msg)
 
 #define BROKER_TOKEN "0123456789abcdef"
 
-static void broker_welcome(struct broker *self, uint64_t boot, uint64_t session, bool resumed)
+static inline void broker_welcome(struct broker *self, uint64_t boot, uint64_t session, bool resumed)
 {
     broker_say(self, PS_MSG(WELCOME, .version = 1, .boot = boot, .session = session,
                             .token = PS_BYTES_LIT(BROKER_TOKEN), .resumed = resumed, .beat_ms = 1000,

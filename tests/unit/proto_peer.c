@@ -66,7 +66,7 @@ static void hear_peer(struct scene *self)
 }
 
 /* One turn: the peer's tick, a short wait for either side, and what came. */
-static void turn(struct scene *self)
+static void turn_within(struct scene *self, uint64_t wait_ms)
 {
     uint64_t now = now_ms(self), wake = ps_peer_tick(self->peer, now);
     struct pollfd pollfds[2] = {{.fd = ps_peer_fd(self->peer), .events = POLLIN}};
@@ -79,9 +79,14 @@ static void turn(struct scene *self)
     }
     assert_true(wake >= now || wake == 0);
     hear_broker(self); /* its descriptor is edge-triggered */
-    assert_true(poll(pollfds, n, wake > now ? (int)PS_MIN(wake - now, (uint64_t)20) : 0) >= 0);
+    assert_true(poll(pollfds, n, wake > now ? (int)PS_MIN(wake - now, wait_ms) : 0) >= 0);
     hear_broker(self);
     hear_peer(self);
+}
+
+static void turn(struct scene *self)
+{
+    turn_within(self, 20);
 }
 
 #define UNTIL(scene, condition)                                                                              \
@@ -99,7 +104,7 @@ static void pass(struct scene *self, uint64_t ms)
 {
     for (uint64_t step = 100; ms > 0; ms -= PS_MIN(ms, step)) {
         self->leap_ms += PS_MIN(ms, step);
-        turn(self);
+        turn_within(self, 2);
     }
 }
 
