@@ -35,7 +35,7 @@ void ps_pg_clear(PGresult **result_p);
 
 /* Makes a connection object without connecting. conninfo is copied; app is the application_name. Sessions get
  * synchronous_commit = on, statement_timeout (60 s), lock_timeout (10 s), idle_in_transaction_session_timeout
- * (10 s), plan_cache_mode as given per query file. 0 or PS_ERR_NOMEM. */
+ * (10 s), jit = off. 0 or PS_ERR_NOMEM. */
 int ps_pg_new(struct ps_pg **ret_self, const char *conninfo, const char *app);
 void ps_pg_free(struct ps_pg **self_p);
 
@@ -63,6 +63,8 @@ int ps_pg_exec(struct ps_pg *self, enum ps_query_id query, const struct ps_pg_pa
 int ps_pg_begin(struct ps_pg *self, struct ps_error *reterr);
 int ps_pg_commit(struct ps_pg *self, struct ps_error *reterr);
 void ps_pg_rollback(struct ps_pg *self);
+
+#define PS_PG_STEPS_MAX 64 /* steps of one pipeline: more is PS_ERR_LIMIT */
 
 /* One statement of a pipeline. */
 struct ps_pg_step {

@@ -35,6 +35,7 @@ struct ps_store_io {
     int (*openat)(int dir, const char *path, int flags, mode_t mode);
     ssize_t (*write)(int fd, const void *data, size_t len);
     int (*renameat)(int from_dir, const char *from, int to_dir, const char *to);
+    int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
     int (*unlinkat)(int dir, const char *path, int flags);
     int (*mkdirat)(int dir, const char *path, mode_t mode);
     int (*fsync)(int fd);
@@ -70,17 +71,17 @@ int ps_store_batch_new(struct ps_store *self, struct ps_store_batch **ret_batch,
 /* Writes data as a temporary. The same sha256 twice in a batch is stored once. */
 int ps_store_batch_put(struct ps_store_batch *batch, const uint8_t sha256[32], const void *data, size_t len,
                        struct ps_error *reterr);
-/* Takes a complete upload, whose bytes the caller has hashed, into the batch; it is fsynced and moved at
- * sync. */
+/* Takes a complete upload, whose bytes the caller has hashed, into the batch: it is fsynced and gets a second name.
+ * The upload itself stays until ps_store_batch_keep, so that after a failure the client can ask again. Nobody may
+ * append to it any more. */
 int ps_store_batch_adopt(struct ps_store_batch *batch, const uint8_t sha256[32], const char *upload_id,
                          struct ps_error *reterr);
 /* Makes all of it durable: renames, then syncfs. PS_ERR_NOSPACE, PS_ERR_IO: the batch failed; free it. */
 int ps_store_batch_sync(struct ps_store_batch *batch, struct ps_error *reterr);
-/* The rows are committed: the files stay. */
+/* The rows are committed: the files stay, adopted uploads lose their first name. */
 void ps_store_batch_keep(struct ps_store_batch *batch);
 /* The rows are certainly not committed and this master's epoch still holds: also the files already in place
- * go when the batch is freed. Without it they stay as leftovers without a row, which harms nothing. An
- * adopted upload moves back to its place, so that the client can ask again. */
+ * go when the batch is freed. Without it they stay as leftovers without a row, which harms nothing. */
 void ps_store_batch_undo(struct ps_store_batch *batch);
 /* Ends a batch; removes its temporaries unless it was kept. */
 void ps_store_batch_free(struct ps_store_batch **batch_p);
