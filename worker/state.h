@@ -1,0 +1,64 @@
+/* worker/state.h: what session.c, talk.c and work.c share: the session's state. Included by those three only. */
+#ifndef PS_WORKER_STATE_H
+#define PS_WORKER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/peer/beat.h"
+#include "proto/peer/peer.h"
+#include "worker/cache.h"
+#include "worker/results.h"
+#include "worker/roster.h"
+#include "worker/session.h"
+#include "worker/settings.h"
+#include "worker/slots.h"
+
+struct ps_session {
+    const struct ps_worker_settings *settings;
+    int signal_fd, epoll_fd;
+    struct ps_peer *peer;
+    struct ps_beat *beat;
+    struct ps_roster *roster; /* lent */
+    struct ps_slots *slots;
+    struct ps_cache *cache;
+    struct ps_results *results;
+    int typer;               /* number of the engine `type`, -1: not here */
+    uint32_t window;         /* W: leases at most, while nothing presses */
+    uint32_t credit;         /* leases at most, as the broker knows it */
+    uint64_t now_us;         /* monotonic, of this turn */
+    uint64_t started_us;     /* monotonic, of the session's begin */
+    uint64_t boot;           /* the broker's */
+    bool welcome;            /* a session is open: READY may go, or has gone */
+    bool ready;              /* READY has gone in this session */
+    bool told_ready;         /* the ready descriptor was written */
+    bool offers_changed;     /* OFFERS are due */
+    bool running_changed;    /* the heartbeat is to name other leases */
+    bool have[PS_SLOTS_MAX]; /* the slot's child has its sample: the lease runs */
+    bool draining;
+    uint64_t drain_until_us;       /* monotonic */
+    bool over;                     /* leave the loop */
+    int error;                     /* why, when not by a signal */
+    uint64_t refused_n;            /* leases not taken: over the window, or without memory */
+    char refusal[PS_NAME_MAX + 1]; /* code of the last REFUSED that was logged */
+};
+
+/* ---- talk.c: with the broker ---- */
+
+/* Handles what the broker said, a bounded piece. */
+void ps_talk_listen(struct ps_session *self);
+/* Sends what is due: READY, OFFERS, CREDIT, FETCH, results, the heartbeat's list. */
+void ps_talk_say(struct ps_session *self);
+
+/* ---- work.c: with slots, cache and engines ---- */
+
+extern const struct ps_slots_io ps_work_io; /* for slots; context is the session */
+
+/* A JOB came: its leases go to the slots, or are answered at once. */
+void ps_work_take(struct ps_session *self, const struct ps_msg_JOB *msg);
+/* Handles what engines did, a bounded piece. */
+void ps_work_engines(struct ps_session *self);
+/* Moves cache and slots on. */
+void ps_work_step(struct ps_session *self);
+
+#endif
