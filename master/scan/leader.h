@@ -32,6 +32,10 @@ struct ps_leader_settings {
 
 struct ps_leader;
 
+#define PS_LEADER_APP_MAX 64 /* PostgreSQL cuts an application_name to 63 bytes */
+/* The application_name of the scan threads' connections of that holder: a successor ends them by it. Returns app. */
+char *ps_leader_app(char app[PS_LEADER_APP_MAX], const char *holder);
+
 int ps_leader_new(struct ps_leader **ret_self, const struct ps_leader_settings *settings);
 /* Starts the thread; returns at once, whether it leads or not. */
 int ps_leader_start(struct ps_leader *self);

@@ -1,0 +1,69 @@
+/* master/scan/hub.h: what the threads of master/scan share: their mailboxes, the epoch, counters. Everything in here is
+ * a mailbox, an atomic or set before the threads start. Private to master/scan and its tests. */
+#ifndef PS_MASTER_SCAN_HUB_H
+#define PS_MASTER_SCAN_HUB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mailbox.h"
+#include "master/scan/events.h"
+#include "master/scan/fleet.h"
+#include "master/scan/post.h"
+
+struct ps_store;
+
+struct ps_hub_counters {
+    atomic_uint_fast64_t submitted, results, repeated, verdicts, batches, lost, backfilled, chunks, bad;
+    atomic_uint_fast64_t in_hand; /* jobs in the broker's hands, by drive's book */
+    atomic_bool database_ok, broker_ok;
+};
+
+struct ps_hub {
+    struct ps_mailbox *findings; /* struct ps_finding: link -> collect */
+    struct ps_mailbox *news;     /* struct ps_news: all -> drive */
+    struct ps_mailbox *orders;   /* struct ps_order: drive -> link */
+    struct ps_mailbox *settled;  /* struct ps_news: collect -> link */
+    struct ps_mailbox *wishes;   /* struct ps_wish: link -> feed */
+    struct ps_mailbox *pieces;   /* struct ps_piece: feed -> link */
+    int stop_fd;                 /* eventfd: readable for ever once the threads shall end */
+    atomic_bool stopping;
+
+    atomic_uint_fast64_t epoch; /* in which this master leads; 0: it does not */
+    void (*suspect)(void *arg,
+                    uint64_t epoch); /* the database or the broker says that the epoch is over; may be NULL */
+    void *suspect_arg;
+
+    atomic_size_t findings_bytes; /* in the mailbox and in collect's hands */
+    atomic_bool findings_missed;  /* link had to drop some: the session is to be resumed when there is room */
+    atomic_bool drive_missed;     /* news for drive were dropped: it starts afresh */
+    atomic_bool orders_full;      /* drive waits until link has taken the orders */
+    atomic_bool pieces_full;      /* feed waits until link has taken the pieces */
+    atomic_uint nudged;           /* bands with new scans, a bit each */
+
+    struct ps_events *events;
+    struct ps_fleet *fleet;
+    struct ps_store *store; /* lent; NULL in tests without */
+    struct ps_hub_counters counters;
+};
+
+int ps_hub_new(struct ps_hub **ret_self);
+/* The threads must have ended. Frees mailboxes with what is in them, events and fleet. */
+void ps_hub_free(struct ps_hub **self_p);
+/* Tells all threads to end. */
+void ps_hub_stop(struct ps_hub *self);
+
+/* Leads in this epoch from now on, or not any more (0): tells the threads. */
+void ps_hub_set_epoch(struct ps_hub *self, uint64_t epoch);
+uint64_t ps_hub_epoch(const struct ps_hub *self);
+void ps_hub_suspect(struct ps_hub *self, uint64_t epoch);
+
+/* Sends news to drive and takes them; when they don't fit drive will start afresh. NULL (no memory) counts as such. */
+void ps_hub_tell_drive(struct ps_hub *self, struct ps_news *news);
+/* Waits until fd (-1: none) is readable, the threads shall end, or timeout_ms passed. True: they shall end. */
+bool ps_hub_wait(struct ps_hub *self, int fd, int timeout_ms);
+bool ps_hub_stopping(const struct ps_hub *self);
+
+#endif
