@@ -39,19 +39,14 @@ static inline bool wire_be(struct wire *w, size_t bytes, uint64_t *ret)
     return true;
 }
 
-/* What follows a type byte 0xcc..0xcf (unsigned) or 0xd0..0xd3 (signed: only positive ones pass). */
+/* What follows a type byte 0xcc..0xcf (unsigned) or 0xd0..0xd3 (signed: a set sign bit is refused). */
 static inline bool wire_long_uint(struct wire *w, uint8_t type, uint64_t *ret)
 {
-    uint64_t n;
-    size_t bytes = (size_t)1 << (type & 3);
-
-    if (type < 0xcc || type > 0xd3 || !wire_be(w, bytes, &n))
+    if (type < 0xcc || type > 0xd3)
         return false;
-    if (type >= 0xd0 && n >> (8 * bytes - 1))
+    if (type >= 0xd0 && w->at != w->end && *w->at >= 0x80)
         return false;
-
-    *ret = n;
-    return true;
+    return wire_be(w, (size_t)1 << (type & 3), ret);
 }
 
 static inline bool wire_u64(struct wire *w, uint64_t *ret)
