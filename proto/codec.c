@@ -16,8 +16,8 @@
 
 #define PS_PART(name, prose)                          enum { fields_##name = 0
 #define PS_MESSAGE(name, id, flags, direction, prose) enum { fields_##name = 0
-#define PS_END(name)                                                                                         \
-    }                                                                                                        \
+#define PS_END(name) \
+    }                \
     ;
 #define PS_U64(f, prose)             +1
 #define PS_U32(f, prose)             +1
@@ -94,18 +94,18 @@ static bool pen_failed(const struct pen *pen)
     return pen->error != 0 || pen->out->error != 0;
 }
 
-#define PS_PART(name, prose)                                                                                 \
+#define PS_PART(name, prose) \
     static void put_list_##name(struct pen *pen, const struct ps_list_##name *list, size_t max);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static void put_part_##name(struct pen *pen, const struct ps_part_##name *v)                             \
-    {                                                                                                        \
+#define PS_PART(name, prose)                                                     \
+    static void put_part_##name(struct pen *pen, const struct ps_part_##name *v) \
+    {                                                                            \
         (void)msgpack_pack_array(&pen->packer, fields_##name);
-#define PS_MESSAGE(name, id, flags, direction, prose)                                                        \
-    static void put_msg_##name(struct pen *pen, const struct ps_msg_##name *v)                               \
-    {                                                                                                        \
-        (void)msgpack_pack_array(&pen->packer, fields_##name + 1);                                           \
+#define PS_MESSAGE(name, id, flags, direction, prose)                          \
+    static void put_msg_##name(struct pen *pen, const struct ps_msg_##name *v) \
+    {                                                                          \
+        (void)msgpack_pack_array(&pen->packer, fields_##name + 1);             \
         put_u64(pen, id);
 #define PS_END(name)                 }
 #define PS_U64(f, prose)             put_u64(pen, v->f);
@@ -117,30 +117,30 @@ static bool pen_failed(const struct pen *pen)
 #define PS_LIST(f, part, max, prose) put_list_##part(pen, &v->f, max);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static void put_list_##name(struct pen *pen, const struct ps_list_##name *list, size_t max)              \
-    {                                                                                                        \
-        if (list->n > max)                                                                                   \
-            pen->error = PS_ERR_LIMIT;                                                                       \
-        else if (!list->items && list->raw.len < list->n)                                                    \
-            pen->error = PS_ERR_INVALID;                                                                     \
-        if (pen->error != 0)                                                                                 \
-            return;                                                                                          \
-        (void)msgpack_pack_array(&pen->packer, list->n);                                                     \
-        if (!list->items)                                                                                    \
-            (void)pen_write(pen->out, (const char *)list->raw.at, list->raw.len);                            \
-        else                                                                                                 \
-            for (size_t i = 0; i < list->n && !pen_failed(pen); i++)                                         \
-                put_part_##name(pen, &list->items[i]);                                                       \
+#define PS_PART(name, prose)                                                                    \
+    static void put_list_##name(struct pen *pen, const struct ps_list_##name *list, size_t max) \
+    {                                                                                           \
+        if (list->n > max)                                                                      \
+            pen->error = PS_ERR_LIMIT;                                                          \
+        else if (!list->items && list->raw.len < list->n)                                       \
+            pen->error = PS_ERR_INVALID;                                                        \
+        if (pen->error != 0)                                                                    \
+            return;                                                                             \
+        (void)msgpack_pack_array(&pen->packer, list->n);                                        \
+        if (!list->items)                                                                       \
+            (void)pen_write(pen->out, (const char *)list->raw.at, list->raw.len);               \
+        else                                                                                    \
+            for (size_t i = 0; i < list->n && !pen_failed(pen); i++)                            \
+                put_part_##name(pen, &list->items[i]);                                          \
     }
 #include "proto/expand.h"
 
 static void put_any(struct pen *pen, const struct ps_msg *msg)
 {
     switch (msg->id) {
-#define PS_MESSAGE(name, id, flags, direction, prose)                                                        \
-    case PS_MSG_##name:                                                                                      \
-        put_msg_##name(pen, &msg->name);                                                                     \
+#define PS_MESSAGE(name, id, flags, direction, prose) \
+    case PS_MSG_##name:                               \
+        put_msg_##name(pen, &msg->name);              \
         return;
 #include "proto/expand.h"
     }
@@ -171,17 +171,17 @@ int ps_msg_put(struct ps_buf *out, const struct ps_msg *msg)
 
 /* ---- reading ---- */
 
-#define PS_PART(name, prose)                                                                                 \
+#define PS_PART(name, prose) \
     static bool take_list_##name(struct wire *w, size_t max, struct ps_list_##name *ret_list);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static bool take_part_##name(struct wire *w, struct ps_part_##name *v)                                   \
-    {                                                                                                        \
+#define PS_PART(name, prose)                                               \
+    static bool take_part_##name(struct wire *w, struct ps_part_##name *v) \
+    {                                                                      \
         return wire_array_of(w, fields_##name)
-#define PS_MESSAGE(name, id, flags, direction, prose)                                                        \
-    static bool take_msg_##name(struct wire *w, struct ps_msg_##name *v)                                     \
-    {                                                                                                        \
+#define PS_MESSAGE(name, id, flags, direction, prose)                    \
+    static bool take_msg_##name(struct wire *w, struct ps_msg_##name *v) \
+    {                                                                    \
         return true
 /* clang-format off */
 #define PS_END(name)                 ; }
@@ -197,36 +197,36 @@ int ps_msg_put(struct ps_buf *out, const struct ps_msg *msg)
 
 /* Lists, and their cursors. The cursor trusts what take_list has walked: its items can only be well-formed.
  */
-#define PS_PART(name, prose)                                                                                 \
-    static bool take_list_##name(struct wire *w, size_t max, struct ps_list_##name *ret_list)                \
-    {                                                                                                        \
-        struct ps_part_##name item;                                                                          \
-        uint64_t n;                                                                                          \
-                                                                                                             \
-        if (!wire_array(w, &n) || n > max)                                                                   \
-            return false;                                                                                    \
-        const uint8_t *first = w->at;                                                                        \
-        for (uint64_t i = 0; i < n; i++)                                                                     \
-            if (!take_part_##name(w, &item))                                                                 \
-                return false;                                                                                \
-        *ret_list = (struct ps_list_##name){NULL, (size_t)n, {first, (size_t)(w->at - first)}};              \
-        return true;                                                                                         \
-    }                                                                                                        \
-                                                                                                             \
-    bool ps_##name##_next(struct ps_list_##name *cursor, struct ps_part_##name *ret_item)                    \
-    {                                                                                                        \
-        if (cursor->n == 0)                                                                                  \
-            return false;                                                                                    \
-        cursor->n--;                                                                                         \
-        if (cursor->items) {                                                                                 \
-            *ret_item = *cursor->items++;                                                                    \
-            return true;                                                                                     \
-        }                                                                                                    \
-        struct wire w = {cursor->raw.at, cursor->raw.at + cursor->raw.len, true};                            \
-        bool whole = take_part_##name(&w, ret_item);                                                         \
-        assert(whole); /* else the caller changed the frame's bytes, or made the list up */                  \
-        cursor->raw = (struct ps_bytes){w.at, wire_left(&w)};                                                \
-        return whole;                                                                                        \
+#define PS_PART(name, prose)                                                                    \
+    static bool take_list_##name(struct wire *w, size_t max, struct ps_list_##name *ret_list)   \
+    {                                                                                           \
+        struct ps_part_##name item;                                                             \
+        uint64_t n;                                                                             \
+                                                                                                \
+        if (!wire_array(w, &n) || n > max)                                                      \
+            return false;                                                                       \
+        const uint8_t *first = w->at;                                                           \
+        for (uint64_t i = 0; i < n; i++)                                                        \
+            if (!take_part_##name(w, &item))                                                    \
+                return false;                                                                   \
+        *ret_list = (struct ps_list_##name){NULL, (size_t)n, {first, (size_t)(w->at - first)}}; \
+        return true;                                                                            \
+    }                                                                                           \
+                                                                                                \
+    bool ps_##name##_next(struct ps_list_##name *cursor, struct ps_part_##name *ret_item)       \
+    {                                                                                           \
+        if (cursor->n == 0)                                                                     \
+            return false;                                                                       \
+        cursor->n--;                                                                            \
+        if (cursor->items) {                                                                    \
+            *ret_item = *cursor->items++;                                                       \
+            return true;                                                                        \
+        }                                                                                       \
+        struct wire w = {cursor->raw.at, cursor->raw.at + cursor->raw.len, true};               \
+        bool whole = take_part_##name(&w, ret_item);                                            \
+        assert(whole); /* else the caller changed the frame's bytes, or made the list up */     \
+        cursor->raw = (struct ps_bytes){w.at, wire_left(&w)};                                   \
+        return whole;                                                                           \
     }
 #include "proto/expand.h"
 
@@ -234,14 +234,14 @@ int ps_msg_put(struct ps_buf *out, const struct ps_msg *msg)
 static bool take_any(struct wire *w, uint64_t n, uint64_t id, struct ps_msg *ret_msg)
 {
     switch (id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case (number): {                                                                                         \
-        struct ps_msg_##name v;                                                                              \
-        if (n != fields_##name + 1 || !take_msg_##name(w, &v))                                               \
-            return false;                                                                                    \
-        ret_msg->id = PS_MSG_##name;                                                                         \
-        ret_msg->name = v;                                                                                   \
-        return true;                                                                                         \
+#define PS_MESSAGE(name, number, flags, direction, prose)      \
+    case (number): {                                           \
+        struct ps_msg_##name v;                                \
+        if (n != fields_##name + 1 || !take_msg_##name(w, &v)) \
+            return false;                                      \
+        ret_msg->id = PS_MSG_##name;                           \
+        ret_msg->name = v;                                     \
+        return true;                                           \
     }
 #include "proto/expand.h"
     default:
@@ -268,8 +268,8 @@ int ps_msg_next(struct ps_bytes *frame, struct ps_msg *ret_msg)
 bool ps_msg_carries(enum ps_msg_id id)
 {
     switch (id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
         return ((flags)&PS_CARRIES) != 0;
 #include "proto/expand.h"
     }
@@ -279,8 +279,8 @@ bool ps_msg_carries(enum ps_msg_id id)
 const char *ps_msg_name(enum ps_msg_id id)
 {
     switch (id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
         return #name;
 #include "proto/expand.h"
     }

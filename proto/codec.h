@@ -34,7 +34,7 @@ int ps_msg_next(struct ps_bytes *frame, struct ps_msg *ret_msg);
 /* ps_lease_next(&cursor, &item), one for each PS_PART: the next item of a list, decoded or about to be
  * encoded. True with *ret_item set; false at the end. Moves the cursor: walk a copy of the list to keep it.
  */
-#define PS_PART(name, prose)                                                                                 \
+#define PS_PART(name, prose) \
     bool ps_##name##_next(struct ps_list_##name *cursor, struct ps_part_##name *ret_item);
 #include "proto/expand.h"
 

@@ -17,10 +17,10 @@ static void put_field(struct ps_buf *out, const char *name, const char *type, co
     ps_buf_putf(out, "| `%s` | %s | %s |\n", name, type, prose);
 }
 
-static void put_sized(struct ps_buf *out, const char *name, const char *type, size_t max, const char *limit,
-                      const char *prose)
+static void put_sized(struct ps_buf *out, const char *name, const char *type, const char *unit, size_t max,
+                      const char *limit, const char *prose)
 {
-    ps_buf_putf(out, "| `%s` | %s %zu (`%s`) | %s |\n", name, type, max, limit, prose);
+    ps_buf_putf(out, "| `%s` | %s, at most %zu%s (`%s`) | %s |\n", name, type, max, unit, limit, prose);
 }
 
 static void put_list(struct ps_buf *out, const char *name, const char *part, size_t max, const char *limit,
@@ -52,8 +52,8 @@ static void put_head(struct ps_buf *out)
 #define PS_U64(f, prose)             put_field(out, #f, "integer, 64 bits", prose);
 #define PS_U32(f, prose)             put_field(out, #f, "integer, 32 bits", prose);
 #define PS_BOOL(f, prose)            put_field(out, #f, "boolean", prose);
-#define PS_STR(f, max, prose)        put_sized(out, #f, "text, bytes at most", max, #max, prose);
-#define PS_BIN(f, max, prose)        put_sized(out, #f, "bytes, at most", max, #max, prose);
+#define PS_STR(f, max, prose)        put_sized(out, #f, "text", " bytes", max, #max, prose);
+#define PS_BIN(f, max, prose)        put_sized(out, #f, "bytes", "", max, #max, prose);
 #define PS_SHA(f, prose)             put_field(out, #f, "bytes, exactly 32", prose);
 #define PS_LIST(f, part, max, prose) put_list(out, #f, #part, max, #max, prose);
 #include "proto/expand.h"

@@ -38,12 +38,12 @@ enum ps_msg_id {
 
 /* A list field. Encode: items and n. Decode: n and raw (items NULL); the whole list has been checked already.
  */
-#define PS_PART(name, prose)                                                                                 \
-    struct ps_part_##name;                                                                                   \
-    struct ps_list_##name {                                                                                  \
-        const struct ps_part_##name *items; /* encode from here; NULL after decoding */                      \
-        size_t n;                           /* items (left, while a cursor walks) */                         \
-        struct ps_bytes raw;                /* decoded: the encoded items that are left */                   \
+#define PS_PART(name, prose)                                                               \
+    struct ps_part_##name;                                                                 \
+    struct ps_list_##name {                                                                \
+        const struct ps_part_##name *items; /* encode from here; NULL after decoding */    \
+        size_t n;                           /* items (left, while a cursor walks) */       \
+        struct ps_bytes raw;                /* decoded: the encoded items that are left */ \
     };
 #define PS_MESSAGE(name, id, flags, direction, prose)
 #define PS_LIST(f, part, max, prose)
@@ -61,8 +61,8 @@ enum ps_msg_id {
 
 #define PS_PART(name, prose)                          struct ps_part_##name {
 #define PS_MESSAGE(name, id, flags, direction, prose) struct ps_msg_##name {
-#define PS_END(name)                                                                                         \
-    }                                                                                                        \
+#define PS_END(name) \
+    }                \
     ;
 #define PS_U64(f, prose)             uint64_t f;
 #define PS_U32(f, prose)             uint32_t f;

@@ -21,8 +21,8 @@
 #define RECONNECT_MAX_MS 5000
 #define CONNECT_MS       5000 /* one TCP connect may take so long */
 #define HANDSHAKE_MS     5000 /* a stopped broker accepts and then says nothing */
-#define WATCHED                                                                                              \
-    (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |       \
+#define WATCHED                                                                                        \
+    (ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | \
      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
 
 struct ps_link {

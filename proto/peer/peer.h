@@ -29,7 +29,7 @@
 #define PS_PEER_FLUSH_BYTES    (256 * 1024) /* a pending frame, with what it carries, goes out above this */
 #define PS_PEER_CARRIED_N      16           /* frames that one message carries at most */
 #define PS_PEER_BACKLOG_BYTES  (16 * 1024 * 1024) /* waiting to be sent; above: PS_ERR_BUSY */
-#define PS_PEER_HWM            64                /* frames in libzmq's hands, each way */
+#define PS_PEER_HWM            64                 /* frames in libzmq's hands, each way */
 #define PS_PEER_BACKOFF_MIN_MS 100                /* between a session's end and the next try */
 #define PS_PEER_BACKOFF_MAX_MS 5000
 #define PS_PEER_ANSWER_MS      5000 /* a HELLO that was sent is answered within this, or we try anew */

@@ -32,24 +32,24 @@ static void touch(struct ps_bytes bytes)
 #define PS_LIST(f, part, max, prose) walk_list_##part(v->f);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static void walk_list_##name(struct ps_list_##name list)                                                 \
-    {                                                                                                        \
-        struct ps_part_##name item;                                                                          \
-                                                                                                             \
-        while (ps_##name##_next(&list, &item))                                                               \
-            walk_part_##name(&item);                                                                         \
-        if (list.raw.len > 0)                                                                                \
-            abort();                                                                                         \
+#define PS_PART(name, prose)                                 \
+    static void walk_list_##name(struct ps_list_##name list) \
+    {                                                        \
+        struct ps_part_##name item;                          \
+                                                             \
+        while (ps_##name##_next(&list, &item))               \
+            walk_part_##name(&item);                         \
+        if (list.raw.len > 0)                                \
+            abort();                                         \
     }
 #include "proto/expand.h"
 
 static void walk(const struct ps_msg *msg)
 {
     switch (msg->id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
-        walk_msg_##name(&msg->name);                                                                         \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
+        walk_msg_##name(&msg->name);                      \
         break;
 #include "proto/expand.h"
     }

@@ -26,17 +26,17 @@
 /* clang-format on */
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static bool same_list_##name(struct ps_list_##name a, struct ps_list_##name b)                           \
-    {                                                                                                        \
-        struct ps_part_##name x, y;                                                                          \
-                                                                                                             \
-        if (a.n != b.n)                                                                                      \
-            return false;                                                                                    \
-        while (ps_##name##_next(&a, &x))                                                                     \
-            if (!ps_##name##_next(&b, &y) || !same_part_##name(&x, &y))                                      \
-                return false;                                                                                \
-        return !ps_##name##_next(&b, &y);                                                                    \
+#define PS_PART(name, prose)                                                       \
+    static bool same_list_##name(struct ps_list_##name a, struct ps_list_##name b) \
+    {                                                                              \
+        struct ps_part_##name x, y;                                                \
+                                                                                   \
+        if (a.n != b.n)                                                            \
+            return false;                                                          \
+        while (ps_##name##_next(&a, &x))                                           \
+            if (!ps_##name##_next(&b, &y) || !same_part_##name(&x, &y))            \
+                return false;                                                      \
+        return !ps_##name##_next(&b, &y);                                          \
     }
 #include "proto/expand.h"
 
@@ -45,8 +45,8 @@ static bool same(const struct ps_msg *a, const struct ps_msg *b)
     if (a->id != b->id)
         return false;
     switch (a->id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
         return same_msg_##name(&a->name, &b->name);
 #include "proto/expand.h"
     }
@@ -154,14 +154,14 @@ static bool crook_array(struct crook *self, size_t n, size_t max)
     return false;
 }
 
-#define PS_PART(name, prose)                                                                                 \
+#define PS_PART(name, prose) \
     static void crook_list_##name(struct crook *self, struct ps_list_##name list, size_t max);
 #include "proto/expand.h"
 
 #define PS_PART(name, prose)                          enum { values_##name = 0
 #define PS_MESSAGE(name, id, flags, direction, prose) enum { values_##name = 1
-#define PS_END(name)                                                                                         \
-    }                                                                                                        \
+#define PS_END(name) \
+    }                \
     ;
 #define PS_U64(f, prose)             +1
 #define PS_U32(f, prose)             +1
@@ -191,15 +191,15 @@ static bool crook_array(struct crook *self, size_t n, size_t max)
 #define PS_LIST(f, part, max, prose) crook_list_##part(self, v->f, max);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static void crook_list_##name(struct crook *self, struct ps_list_##name list, size_t max)                \
-    {                                                                                                        \
-        struct ps_part_##name item;                                                                          \
-                                                                                                             \
-        if (!crook_array(self, list.n, max))                                                                 \
-            return;                                                                                          \
-        while (ps_##name##_next(&list, &item))                                                               \
-            crook_part_##name(self, &item);                                                                  \
+#define PS_PART(name, prose)                                                                  \
+    static void crook_list_##name(struct crook *self, struct ps_list_##name list, size_t max) \
+    {                                                                                         \
+        struct ps_part_##name item;                                                           \
+                                                                                              \
+        if (!crook_array(self, list.n, max))                                                  \
+            return;                                                                           \
+        while (ps_##name##_next(&list, &item))                                                \
+            crook_part_##name(self, &item);                                                   \
     }
 #include "proto/expand.h"
 
@@ -209,9 +209,9 @@ static void crook_msg(struct crook *self, const struct ps_msg *msg)
     self->done = false;
     ps_buf_clear(self->out);
     switch (msg->id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
-        crook_msg_##name(self, &msg->name);                                                                  \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
+        crook_msg_##name(self, &msg->name);               \
         break;
 #include "proto/expand.h"
     }
@@ -257,9 +257,9 @@ static bool spoil(struct ps_msg *msg, int victim)
     struct spoiler self = {.victim = victim};
 
     switch (msg->id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
-        spoil_msg_##name(&self, &msg->name);                                                                 \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
+        spoil_msg_##name(&self, &msg->name);              \
         break;
 #include "proto/expand.h"
     }

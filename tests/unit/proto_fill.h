@@ -77,7 +77,7 @@ static size_t fill_list_n(const struct fill *self, size_t max)
     return self->mode == FILL_SMALL ? 2 : self->mode == FILL_LONG ? 1 : 0;
 }
 
-#define PS_PART(name, prose)                                                                                 \
+#define PS_PART(name, prose) \
     static void fill_list_##name(struct fill *self, size_t max, struct ps_list_##name *list);
 #include "proto/expand.h"
 
@@ -96,17 +96,17 @@ static size_t fill_list_n(const struct fill *self, size_t max)
 #define PS_LIST(f, part, max, prose) fill_list_##part(self, max, &v->f);
 #include "proto/expand.h"
 
-#define PS_PART(name, prose)                                                                                 \
-    static void fill_list_##name(struct fill *self, size_t max, struct ps_list_##name *list)                 \
-    {                                                                                                        \
-        size_t n = fill_list_n(self, max);                                                                   \
-        struct ps_part_##name *items = n > 0 ? fill_block(self, n, sizeof(*items)) : NULL;                   \
-                                                                                                             \
-        self->depth++;                                                                                       \
-        for (size_t i = 0; i < n; i++)                                                                       \
-            fill_part_##name(self, &items[i]);                                                               \
-        self->depth--;                                                                                       \
-        *list = (struct ps_list_##name){.items = items, .n = n};                                             \
+#define PS_PART(name, prose)                                                                 \
+    static void fill_list_##name(struct fill *self, size_t max, struct ps_list_##name *list) \
+    {                                                                                        \
+        size_t n = fill_list_n(self, max);                                                   \
+        struct ps_part_##name *items = n > 0 ? fill_block(self, n, sizeof(*items)) : NULL;   \
+                                                                                             \
+        self->depth++;                                                                       \
+        for (size_t i = 0; i < n; i++)                                                       \
+            fill_part_##name(self, &items[i]);                                               \
+        self->depth--;                                                                       \
+        *list = (struct ps_list_##name){.items = items, .n = n};                             \
     }
 #include "proto/expand.h"
 
@@ -116,9 +116,9 @@ static void fill_msg(struct fill *self, enum ps_msg_id id, struct ps_msg *msg)
     memset(msg, 0, sizeof(*msg));
     msg->id = id;
     switch (id) {
-#define PS_MESSAGE(name, number, flags, direction, prose)                                                    \
-    case PS_MSG_##name:                                                                                      \
-        fill_msg_##name(self, &msg->name);                                                                   \
+#define PS_MESSAGE(name, number, flags, direction, prose) \
+    case PS_MSG_##name:                                   \
+        fill_msg_##name(self, &msg->name);                \
         break;
 #include "proto/expand.h"
     }

@@ -89,14 +89,14 @@ static void turn(struct scene *self)
     turn_within(self, 20);
 }
 
-#define UNTIL(scene, condition)                                                                              \
-    do {                                                                                                     \
-        uint64_t end_ = ps_clock_mono_ms() + PATIENCE_MS;                                                    \
-        while (!(condition)) {                                                                               \
-            turn(scene);                                                                                     \
-            if (ps_clock_mono_ms() > end_)                                                                   \
-                fail_msg("never: %s (%s)", #condition, ps_peer_why((scene)->peer));                          \
-        }                                                                                                    \
+#define UNTIL(scene, condition)                                                     \
+    do {                                                                            \
+        uint64_t end_ = ps_clock_mono_ms() + PATIENCE_MS;                           \
+        while (!(condition)) {                                                      \
+            turn(scene);                                                            \
+            if (ps_clock_mono_ms() > end_)                                          \
+                fail_msg("never: %s (%s)", #condition, ps_peer_why((scene)->peer)); \
+        }                                                                           \
     } while (0)
 
 /* Steps over time as a peer that ticks in time sees it. */
