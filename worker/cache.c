@@ -181,7 +181,8 @@ static bool fill(struct ps_cache *self, struct ps_sample *sample, struct ps_byte
 
 static bool never_fits(const struct ps_cache *self, uint64_t size)
 {
-    return charge_of(size) > self->budget[ps_blob_in_memory(size)];
+    /* In pages: the size is the broker's word, and its charge in bytes may overflow. */
+    return size / PAGE_BYTES + 1 > self->budget[ps_blob_in_memory(size)] / PAGE_BYTES;
 }
 
 static void queue(struct ps_cache *self, struct ps_sample *sample)
