@@ -1,0 +1,54 @@
+/* broker/core/job.h: jobs: one sample x one engine, from SUBMIT to COMMITTED.
+ *
+ * Invariant: a job is in the index once, in its sample's list once, and, by its state, in exactly one more place:
+ * queued: in the queue; leased: its lease is in a session's list; reported or decided: its lease is in the pending
+ * list. Counters per state (core, engine, sample) are changed by ps_job_state alone. */
+#ifndef PS_BROKER_CORE_JOB_H
+#define PS_BROKER_CORE_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ps_core;
+
+enum ps_job_state {
+    PS_JOB_QUEUED,   /* waits for a worker */
+    PS_JOB_LEASED,   /* in a worker's hands */
+    PS_JOB_REPORTED, /* its result is with the master; the lease's clock stands */
+    PS_JOB_DECIDED,  /* the broker's own word is with the master */
+    PS_JOB_STATES_N
+};
+
+#define PS_TICK_SHIFT 6 /* deadlines and waiting times are kept in units of 64 ms, in 32 bits: eight years */
+
+/* 64 bytes: a million of them wait in memory. */
+struct ps_job {
+    uint64_t id;           /* the master's number, unique for ever */
+    uint32_t chain;        /* next in the index */
+    uint32_t sample;       /* what to scan */
+    uint32_t sibling_prev; /* others of that sample, in order of arrival */
+    uint32_t sibling_next;
+    uint32_t prev, next; /* queued: neighbours in a slot or among the suspects */
+    uint32_t place;      /* queued: slot, 0 among the suspects; else: lease */
+    uint32_t owner;      /* whose: place in the owners' pool */
+    uint32_t deadline;   /* scan's deadline, units of 64 ms of core time */
+    uint32_t since;      /* when it was queued first, same units */
+    uint32_t run_ms;     /* run time asked for; 0: the engine's own */
+    uint16_t engine;     /* place in the engines' table */
+    uint8_t band;        /* enum ps_band */
+    uint8_t state;       /* enum ps_job_state */
+    uint8_t lost;        /* leases lost so far */
+};
+
+struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);
+/* 0 when the core does not know it. */
+uint32_t ps_job_find(const struct ps_core *core, uint64_t id);
+/* Moves the counters from the state it had to the one given. */
+void ps_job_state(struct ps_core *core, struct ps_job *job, enum ps_job_state state);
+/* Takes the job out of the index and its sample, uncounts it and forgets it. It must be in no queue and have no lease. */
+void ps_job_drop(struct ps_core *core, uint32_t job);
+/* Enters a job whose fields but links are set into the index, its sample's list and the counters, as queued but not
+ * yet in the queue. 0 or PS_ERR_NOMEM (then it is given back). */
+int ps_job_enter(struct ps_core *core, uint32_t job);
+
+#endif

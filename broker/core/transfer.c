@@ -1,0 +1,166 @@
+#include "broker/core/state.h"
+
+struct ps_fetch *ps_fetch_at(const struct ps_core *core, uint32_t fetch)
+{
+    return ps_pool_at(&core->fetches, fetch);
+}
+
+static void append(struct ps_core *core, struct ps_session *session, uint32_t number)
+{
+    struct ps_fetch *fetch = ps_fetch_at(core, number);
+
+    fetch->prev = session->fetch_last;
+    if (session->fetch_last)
+        ps_fetch_at(core, session->fetch_last)->next = number;
+    else
+        session->fetch_first = number;
+    session->fetch_last = number;
+    session->fetch_n++;
+}
+
+static void drop(struct ps_core *core, struct ps_session *session, uint32_t number)
+{
+    struct ps_fetch *fetch = ps_fetch_at(core, number);
+
+    if (fetch->sent)
+        session->flight_bytes -= fetch->bytes;
+    if (fetch->prev)
+        ps_fetch_at(core, fetch->prev)->next = fetch->next;
+    else
+        session->fetch_first = fetch->next;
+    if (fetch->next)
+        ps_fetch_at(core, fetch->next)->prev = fetch->prev;
+    else
+        session->fetch_last = fetch->prev;
+    session->fetch_n--;
+    ps_pool_give(&core->fetches, number);
+}
+
+/* Sends what fits, in order; one at least, so that nobody waits for ever. */
+static void pump(struct ps_core *core, uint32_t session_number)
+{
+    struct ps_session *session = ps_session_at(core, session_number);
+
+    if (!core->master || !ps_session_at(core, core->master)->peer)
+        return;
+    for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next) {
+        struct ps_fetch *fetch = ps_fetch_at(core, at);
+        struct ps_msg msg = {.id = PS_MSG_FETCH,
+                             .FETCH = {.peer = session->id, .offset = fetch->offset, .bytes = fetch->bytes}};
+
+        if (fetch->sent)
+            continue;
+        if (session->flight_bytes && session->flight_bytes + fetch->bytes > core->options.transfer_bytes)
+            return;
+        memcpy(msg.FETCH.sha256, fetch->sha256, PS_SHA256_BYTES);
+        fetch->sent = true;
+        session->flight_bytes += fetch->bytes;
+        ps_core_send(core, core->master, &msg);
+    }
+}
+
+/* The fetch that wants the byte at offset next; any of that sample when offset is UINT64_MAX. */
+static uint32_t find(const struct ps_core *core, const struct ps_session *session,
+                     const uint8_t sha256[PS_SHA256_BYTES], uint64_t offset)
+{
+    uint32_t at = session->fetch_first;
+
+    while (at) {
+        const struct ps_fetch *fetch = ps_fetch_at(core, at);
+
+        if (memcmp(fetch->sha256, sha256, PS_SHA256_BYTES) == 0 &&
+            (offset == UINT64_MAX || fetch->offset == offset))
+            break;
+        at = fetch->next;
+    }
+    return at;
+}
+
+void ps_transfer_fetch(struct ps_core *core, uint32_t session_number, const struct ps_msg_FETCH *msg)
+{
+    struct ps_session *session = ps_session_at(core, session_number);
+    uint32_t number = find(core, session, msg->sha256, msg->offset);
+    struct ps_fetch *fetch;
+
+    if (!msg->bytes || msg->offset == UINT64_MAX) {
+        ps_session_refuse(core, session_number, "proto", "a FETCH of nothing");
+        return;
+    }
+    if (number)
+        drop(core, session, number); /* it asks again: what was on its way is taken for lost */
+    number = session->fetch_n < PS_FETCHES_MAX ? ps_pool_take(&core->fetches) : 0;
+    if (!number) {
+        ps_session_refuse(core, session_number, "full", "too many FETCHes at once");
+        return;
+    }
+    fetch = ps_fetch_at(core, number);
+    memcpy(fetch->sha256, msg->sha256, PS_SHA256_BYTES);
+    fetch->offset = msg->offset;
+    fetch->bytes = PS_MIN(msg->bytes, core->options.transfer_bytes);
+    append(core, session, number);
+    pump(core, session_number);
+}
+
+void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
+{
+    const struct ps_msg_CHUNK *msg = &event->msg->CHUNK;
+    uint32_t session_number = ps_session_find(core, msg->peer), number, n = (uint32_t)event->carry_bytes;
+    struct ps_session *session;
+    struct ps_fetch *fetch;
+
+    number = session_number && event->carry_bytes <= PS_CHUNK_MAX
+                 ? find(core, ps_session_at(core, session_number), msg->sha256, msg->offset)
+                 : 0;
+    if (!number || !ps_fetch_at(core, number)->sent || !event->carry) {
+        core->dropped_chunks_n++;
+        return;
+    }
+    session = ps_session_at(core, session_number);
+    fetch = ps_fetch_at(core, number);
+    ps_core_pass(core, session_number, event->record, event->carry);
+    ps_session_progress(core, session_number);
+    if (!n || n >= fetch->bytes || msg->offset + n >= msg->size) {
+        drop(core, session, number);
+        pump(core, session_number);
+        return;
+    }
+    fetch->offset += n;
+    fetch->bytes -= n;
+    session->flight_bytes -= n;
+    pump(core, session_number);
+}
+
+void ps_transfer_gone(struct ps_core *core, const struct ps_event *event)
+{
+    const struct ps_msg_GONE *msg = &event->msg->GONE;
+    uint32_t session_number = ps_session_find(core, msg->peer), number;
+
+    if (!session_number || ps_session_at(core, session_number)->role != PS_ROLE_WORKER) {
+        core->dropped_chunks_n++;
+        return;
+    }
+    while ((number = find(core, ps_session_at(core, session_number), msg->sha256, UINT64_MAX)))
+        drop(core, ps_session_at(core, session_number), number);
+    ps_core_pass(core, session_number, event->record, NULL);
+    pump(core, session_number);
+}
+
+void ps_transfer_clear(struct ps_core *core, uint32_t session_number)
+{
+    struct ps_session *session = ps_session_at(core, session_number);
+
+    while (session->fetch_first)
+        drop(core, session, session->fetch_first);
+}
+
+void ps_transfers_resend(struct ps_core *core)
+{
+    for (uint32_t s = core->session_first; s; s = ps_session_at(core, s)->next) {
+        struct ps_session *session = ps_session_at(core, s);
+
+        for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next)
+            ps_fetch_at(core, at)->sent = false;
+        session->flight_bytes = 0;
+        pump(core, s);
+    }
+}
