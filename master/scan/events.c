@@ -28,8 +28,8 @@ struct ps_events {
 const char *ps_event_word(enum ps_event_kind kind)
 {
     switch (kind) {
-#define X(name, word)                                                                                        \
-    case PS_EVENT_##name:                                                                                    \
+#define X(name, word)     \
+    case PS_EVENT_##name: \
         return word;
         PS_EVENT_KINDS(X)
 #undef X

@@ -17,11 +17,11 @@
 #include <stdint.h>
 
 /* X(NAME, word of the API) */
-#define PS_EVENT_KINDS(X)                                                                                    \
-    X(SCAN, "scan")                                                                                          \
-    X(RESULT, "result")                                                                                      \
-    X(SUBMISSION, "submission")                                                                              \
-    X(FLEET, "fleet")                                                                                        \
+#define PS_EVENT_KINDS(X)       \
+    X(SCAN, "scan")             \
+    X(RESULT, "result")         \
+    X(SUBMISSION, "submission") \
+    X(FLEET, "fleet")           \
     X(LAGGED, "lagged")
 
 enum ps_event_kind {

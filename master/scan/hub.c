@@ -13,8 +13,10 @@ int ps_hub_new(struct ps_hub **ret_self)
 
     if (!self)
         return PS_ERR_NOMEM;
+    self->stop_fd = self->feed_fd = -1;
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->stop_fd < 0)
+    self->feed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->stop_fd < 0 || self->feed_fd < 0)
         return ps_err_from_errno(errno);
 
     const struct {
@@ -50,17 +52,31 @@ void ps_hub_free(struct ps_hub **self_p)
     ps_events_free(&self->events);
     ps_fleet_free(&self->fleet);
     ps_close_fd_p(&self->stop_fd);
+    ps_close_fd_p(&self->feed_fd);
     free(self);
+}
+
+/* A full counter (EAGAIN) is readable all the same. */
+void ps_hub_signal(int event_fd)
+{
+    uint64_t one = 1;
+
+    while (write(event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+void ps_hub_clear(int event_fd)
+{
+    uint64_t count;
+
+    while (read(event_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
 }
 
 void ps_hub_stop(struct ps_hub *self)
 {
-    uint64_t one = 1;
-
     atomic_store(&self->stopping, true);
-    /* The counter can't be full: nobody but us writes, once. */
-    while (write(self->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
+    ps_hub_signal(self->stop_fd);
 }
 
 bool ps_hub_stopping(const struct ps_hub *self)

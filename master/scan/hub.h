@@ -30,6 +30,7 @@ struct ps_hub {
     struct ps_mailbox *pieces;   /* struct ps_piece: feed -> link */
     int stop_fd;                 /* eventfd: readable for ever once the threads shall end */
     atomic_bool stopping;
+    int feed_fd; /* eventfd: a wish waits for feed, or room for its pieces */
 
     atomic_uint_fast64_t epoch; /* in which this master leads; 0: it does not */
     void (*suspect)(void *arg,
@@ -64,6 +65,9 @@ void ps_hub_suspect(struct ps_hub *self, uint64_t epoch);
 void ps_hub_tell_drive(struct ps_hub *self, struct ps_news *news);
 /* Waits until fd (-1: none) is readable, the threads shall end, or timeout_ms passed. True: they shall end. */
 bool ps_hub_wait(struct ps_hub *self, int fd, int timeout_ms);
+/* An eventfd of the hub's: makes it readable; makes it not readable. */
+void ps_hub_signal(int event_fd);
+void ps_hub_clear(int event_fd);
 bool ps_hub_stopping(const struct ps_hub *self);
 
 #endif

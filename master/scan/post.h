@@ -17,7 +17,7 @@
 
 #include "proto/codec.h"
 
-#define PS_FINDINGS_N                                                                                        \
+#define PS_FINDINGS_N \
     131072 /* findings that wait for collect; over it link lets the session go: see link.c */
 #define PS_FINDINGS_BYTES (256u * 1024 * 1024) /* of them, in bytes */
 #define PS_NEWS_N         4096                 /* news that wait for drive; over it drive starts afresh */

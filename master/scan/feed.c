@@ -1,0 +1,174 @@
+#include "master/scan/feed.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "db/store/store.h"
+
+#define REST_MS 1000
+
+struct ps_feed {
+    struct ps_hub *hub; /* lent */
+    pthread_t thread;
+    bool started;
+    struct ps_wish *active; /* samples open, in turn */
+    size_t active_n;
+    struct ps_piece *unsent; /* link had no room for it; NULL: none */
+};
+
+int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub)
+{
+    struct ps_feed *self = PS_NEW(struct ps_feed);
+
+    if (!self)
+        return PS_ERR_NOMEM;
+    self->hub = hub;
+    *ret_self = self;
+    return 0;
+}
+
+static void drop(struct ps_feed *self, struct ps_wish *wish)
+{
+    DL_DELETE(self->active, wish);
+    self->active_n--;
+    ps_close_fd_p(&wish->fd);
+    free(wish);
+}
+
+void ps_feed_free(struct ps_feed **self_p)
+{
+    struct ps_feed *self = PS_TAKE(*self_p);
+
+    if (!self)
+        return;
+    ps_feed_join(self);
+    while (self->active)
+        drop(self, self->active);
+    free(self->unsent);
+    free(self);
+}
+
+/* True when link has taken it, or the broken piece is gone. */
+static bool flush(struct ps_feed *self)
+{
+    if (!self->unsent)
+        return true;
+    /* Said before it is tried: otherwise link could empty its box in between and never call. */
+    atomic_store(&self->hub->pieces_full, true);
+    if (ps_mailbox_send(self->hub->pieces, self->unsent) < 0)
+        return false;
+    atomic_store(&self->hub->pieces_full, false);
+    self->unsent = NULL;
+    return true;
+}
+
+static struct ps_piece *piece_of(const struct ps_wish *wish, size_t len)
+{
+    struct ps_piece *piece = ps_alloc(1, sizeof(*piece) + len);
+
+    if (!piece)
+        return NULL;
+    piece->peer = wish->peer;
+    piece->offset = wish->offset;
+    piece->size = wish->size;
+    piece->len = len;
+    memcpy(piece->sha256, wish->sha256, sizeof(piece->sha256));
+    return piece;
+}
+
+static void give_up(struct ps_feed *self, struct ps_wish *wish, const char *reason)
+{
+    char hex[PS_SHA256_HEX];
+
+    ps_hex_encode(hex, wish->sha256, PS_SHA256_BYTES);
+    ps_log(PS_LOG_WARN, "sample-unreadable", "sha256=%s detail=%s", hex, PS_LOGQ(reason));
+    self->unsent = piece_of(wish, 0);
+    if (self->unsent) /* without memory the worker asks again */
+        (void)snprintf(self->unsent->reason, sizeof(self->unsent->reason), "%s", reason);
+    drop(self, wish);
+}
+
+/* The next piece of the wish whose turn it is; then it is the next one's. */
+static void serve(struct ps_feed *self)
+{
+    struct ps_wish *wish = self->active;
+    size_t len =
+        (size_t)PS_MIN(PS_MIN((uint64_t)wish->bytes, wish->size - wish->offset), (uint64_t)PS_CHUNK_MAX);
+    PS_FREE struct ps_piece *piece = piece_of(wish, len);
+
+    if (!piece || ps_file_pread_all(wish->fd, piece->data, len, wish->offset) < 0) {
+        give_up(self, wish, piece ? "the sample's file can't be read" : "the master is out of memory");
+        return;
+    }
+    self->unsent = PS_TAKE(piece);
+    wish->offset += len;
+    wish->bytes -= (uint32_t)len;
+    if (wish->bytes == 0 || wish->offset >= wish->size) {
+        drop(self, wish);
+        return;
+    }
+    DL_DELETE(self->active, wish);
+    DL_APPEND(self->active, wish);
+}
+
+static void open_wish(struct ps_feed *self, struct ps_wish *wish)
+{
+    wish->fd = -1;
+    DL_APPEND(self->active, wish);
+    self->active_n++;
+    int r = self->hub->store ? ps_store_open_sample(self->hub->store, wish->sha256, &wish->fd, &wish->size)
+                             : PS_ERR_NOTFOUND;
+    if (r < 0)
+        give_up(self, wish, r == PS_ERR_NOTFOUND ? "the sample's file is not in the store" : ps_err_text(r));
+    else if (wish->offset >= wish->size || wish->bytes == 0)
+        give_up(self, wish, "there are no such bytes in the sample");
+}
+
+/* One step, of which at most one piece comes. False when there is nothing to do until link wakes us. */
+static bool step(struct ps_feed *self)
+{
+    void *wish;
+
+    if (!flush(self))
+        return false;
+    if (self->active_n < PS_FEED_OPEN_N && ps_mailbox_take(self->hub->wishes, &wish, 1) == 1) {
+        open_wish(self, wish);
+        return true;
+    }
+    if (!self->active)
+        return false;
+    serve(self);
+    return true;
+}
+
+static void *run(void *arg)
+{
+    struct ps_feed *self = arg;
+
+    while (!ps_hub_stopping(self->hub))
+        if (!step(self)) {
+            (void)ps_hub_wait(self->hub, self->hub->feed_fd, REST_MS); /* whatever woke us, step looks */
+            ps_hub_clear(self->hub->feed_fd);
+        }
+    return NULL;
+}
+
+int ps_feed_start(struct ps_feed *self)
+{
+    if (pthread_create(&self->thread, NULL, run, self) != 0)
+        return PS_ERR_NOMEM;
+    self->started = true;
+    return 0;
+}
+
+void ps_feed_join(struct ps_feed *self)
+{
+    if (self->started)
+        (void)pthread_join(self->thread, NULL); /* fails only for a thread that is not ours */
+    self->started = false;
+}

@@ -1,0 +1,21 @@
+/* master/scan/feed.h: the thread that reads samples for workers: FETCH in, CHUNK or GONE out.
+ *
+ * Disks may be slow, so this is not link's business: feed reads pieces of PS_CHUNK_MAX bytes, one for each wish in turn
+ * (a large sample does not hold up the others), and at most PS_PIECES_N wait for link. Private to master/scan. */
+#ifndef PS_MASTER_SCAN_FEED_H
+#define PS_MASTER_SCAN_FEED_H
+
+#include "master/scan/hub.h"
+
+#define PS_FEED_OPEN_N 256 /* samples open at once; other wishes wait their turn */
+
+struct ps_feed;
+
+/* hub is lent; its store is read. 0 or PS_ERR_NOMEM. */
+int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub);
+int ps_feed_start(struct ps_feed *self);
+/* After ps_hub_stop: waits for the thread. */
+void ps_feed_join(struct ps_feed *self);
+void ps_feed_free(struct ps_feed **self_p);
+
+#endif
