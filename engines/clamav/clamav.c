@@ -11,18 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC        0xC1A3A700U
-#define RUN_MS       60000U
-#define FILESIZE_MAX ((uint64_t)INT_MAX) /* libclamav's own border: it keeps lengths in int in many places   \
+#define MAGIC  0xC1A3A700U
+#define RUN_MS 60000U
+#define FILESIZE_MAX                                                                                         \
+    ((uint64_t)INT_MAX)  /* libclamav's own border: it keeps lengths in int in many places   \
                                           */
-#define FINDINGS_MAX 64                  /* engine.h's limit for one scan */
-#define NAME_MAX_LEN 200                 /* longer names are cut */
+#define FINDINGS_MAX 64  /* engine.h's limit for one scan */
+#define NAME_MAX_LEN 200 /* longer names are cut */
 
 struct clamav {
     uint32_t magic;
     struct cl_engine *engine; /* compiled */
     struct cl_scan_options options;
     struct ps_clamav_definitions definitions;
+    struct ps_clamav_charsets charsets;
     unsigned signatures; /* loaded */
     bool silence_counts;
     bool unrar; /* libclamunrar is there */
@@ -36,19 +38,27 @@ struct findings {
     bool rar; /* an archive that nothing here can open */
 };
 
-/* The last warning or error of libclamav, which it would else print on standard error. One thread, so one
- * text. */
+/* The last warning or error of libclamav, which it would else print on standard error, and whether it was an error.
+ * One thread, so one text. */
 static char last_message[256];
+static bool saw_error;
 
 static void keep_message(enum cl_msg severity, const char *full, const char *text, void *context)
 {
     (void)full;
     (void)context;
-    if (severity < CL_MSG_WARN)
+    if (severity < CL_MSG_WARN || (saw_error && severity < CL_MSG_ERROR))
         return;
+    saw_error = severity >= CL_MSG_ERROR;
     (void)ps_kit_text(last_message, sizeof(last_message), text);
     for (size_t n = strlen(last_message); n && last_message[n - 1] == '?';) /* the line's end */
         last_message[--n] = '\0';
+}
+
+static void forget_messages(void)
+{
+    last_message[0] = '\0';
+    saw_error = false;
 }
 
 static int fail(char *err, size_t err_max, const char *doing, cl_error_t r)
@@ -186,6 +196,7 @@ static void clamav_close(void *engine)
 
     if (!self)
         return;
+    ps_clamav_charsets_close(&self->charsets);
     if (self->engine)
         (void)cl_engine_free(self->engine); /* fails only for NULL */
     self->magic = 0;
@@ -202,7 +213,7 @@ static int clamav_open(const struct ps_engine_conf *conf, void **ret_engine, cha
         return ps_kit_fail(err, err_max, "no memory");
     self->magic = MAGIC;
     cl_set_clcb_msg(keep_message);
-    last_message[0] = '\0';
+    forget_messages();
     if (!initialised)
         r = cl_init(CL_INIT_DEFAULT);
     initialised = r == CL_SUCCESS;
@@ -246,7 +257,7 @@ static cl_error_t scan_bytes(struct clamav *self, const uint8_t *bytes, size_t l
 
     if (!map)
         return CL_EMEM;
-    last_message[0] = '\0';
+    forget_messages();
     r = cl_scanmap_callback(map, NULL, &name, &scanned, self->engine, &options, findings);
     if (r == CL_VIRUS)
         found(-1, name ? name : "unnamed", findings);
@@ -264,7 +275,11 @@ static int warm_one(void *arg, const uint8_t *bytes, size_t len)
 
 static int clamav_warm(void *engine, char *err, size_t err_max)
 {
-    return ps_clamav_warm(warm_one, engine) ? ps_kit_fail(err, err_max, "no memory to warm libclamav") : 0;
+    struct clamav *self = engine;
+
+    if (!self->charsets.n)
+        ps_clamav_charsets_open(&self->charsets);
+    return ps_clamav_warm(warm_one, self) ? ps_kit_fail(err, err_max, "no memory to warm libclamav") : 0;
 }
 
 /* The fork trap: children of one engine make the same temporary names, and in a shared directory they delete
@@ -297,15 +312,25 @@ static enum ps_found report_findings(const struct findings *findings, const stru
     return worst;
 }
 
+/* libclamav says clean as well when it could not make a temporary directory or file for a part, or for all of it: it
+ * only complains. So silence counts when there was no complaint. */
+static enum ps_found judge_clean(const struct findings *findings, const struct ps_engine_report *report)
+{
+    if (!findings->rar && !saw_error)
+        return PS_FOUND_UNDETECTED;
+    if (saw_error)
+        report->reason(report->host, "libclamav: %s", last_message);
+    else
+        report->reason(report->host, "a RAR archive was not opened: libclamunrar is not installed");
+    return PS_FOUND_INCOMPLETE;
+}
+
 static enum ps_found judge(cl_error_t r, const struct findings *findings,
                            const struct ps_engine_report *report)
 {
     switch (r) {
     case CL_CLEAN:
-        if (!findings->rar)
-            return PS_FOUND_UNDETECTED;
-        report->reason(report->host, "a RAR archive was not opened: libclamunrar is not installed");
-        return PS_FOUND_INCOMPLETE;
+        return judge_clean(findings, report);
     case CL_VIRUS:
         return report_findings(findings, report);
     case CL_ETIMEOUT:

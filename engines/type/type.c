@@ -172,7 +172,8 @@ static enum ps_found type_scan(void *engine, const struct ps_engine_sample *samp
         report->reason(report->host, "the sample could not be read");
         return PS_FOUND_FAILURE;
     }
-    answer = ask(self, MIME, head);
+    /* file(1) names what has no bytes after the inode; libmagic's buffers call it an application. */
+    answer = head ? ask(self, MIME, head) : "inode/x-empty";
     if (!answer) {
         report->reason(report->host, "libmagic: %s", magic_error(self->cookies[MIME]));
         return PS_FOUND_FAILURE;

@@ -57,19 +57,27 @@ static json_t *match_of(const YR_STRING *string, const YR_MATCH *match)
                      hex);
 }
 
-static json_t *strings_of(YR_SCAN_CONTEXT *context, YR_RULE *rule)
+/* libyara keeps matches at any address, aligned or not: each is copied before it is looked at. */
+static const void *take(const void *at, YR_MATCH *ret_match)
+{
+    memcpy(ret_match, at, sizeof(*ret_match));
+    return ret_match->next;
+}
+
+static json_t *strings_of(const YR_SCAN_CONTEXT *context, YR_RULE *rule)
 {
     json_t *strings = json_array();
     YR_STRING *string;
-    YR_MATCH *match;
+    YR_MATCH match;
 
     yr_rule_strings_foreach(rule, string)
     {
-        yr_string_matches_foreach(context, string, match)
-        {
-            if (json_array_size(strings) >= STRINGS_MAX)
-                return strings;
-            (void)json_array_append_new(strings, match_of(string, match));
+        const void *next = context->matches[string->idx].head;
+
+        while (next && json_array_size(strings) < STRINGS_MAX) {
+            next = take(next, &match);
+            if (!match.is_private)
+                (void)json_array_append_new(strings, match_of(string, &match));
         }
     }
     return strings;

@@ -80,6 +80,7 @@ int main(int argc, char **argv)
         else
             return 2;
     }
+    json_object_seed(0); /* it is read from a file, which would look as if the engine did it */
     fake_conf_init(&conf, signatures, tmpdir);
     memcpy(conf.settings, settings, sizeof(settings));
     if (engine->open && engine->open(&conf.conf, &state, err, sizeof(err))) {

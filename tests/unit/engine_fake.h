@@ -155,6 +155,32 @@ static inline void fake_fini(struct fake_report *report)
     report->traits = NULL;
 }
 
+/* Makes the file dir/name of text. */
+static inline void fake_write(const char *dir, const char *name, const char *text)
+{
+    char path[4096];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    file = fopen(path, "we");
+    if (!file || fputs(text, file) < 0 || fclose(file))
+        abort();
+}
+
+/* The EICAR test file, put together so that it is neither in this file nor in what it is compiled to. Returns its
+ * length, 68. */
+static inline size_t fake_eicar(char ret_buf[80])
+{
+    char *at = ret_buf;
+
+    at = stpcpy(at, "X5O!P%@AP[4\\PZX54(P^)7CC)7}");
+    *at++ = '$';
+    at = stpcpy(at, "EICAR-STANDARD-ANTIVIRUS");
+    *at++ = '-';
+    at = stpcpy(at, "TEST-FILE!$H+H*");
+    return (size_t)(at - ret_buf);
+}
+
 static inline const char *fake_word(enum ps_found what)
 {
     static const char *const words[] = {
