@@ -49,6 +49,7 @@ struct ps_launcher; /* worker/host/launcher.h */
 #define PS_HOST_LOAD_MS      300000 /* default time for load, warm-up and self-test */
 #define PS_HOST_START_MS     10000  /* from spawn to a jailed child, and from JOB to HAVE; then: failure */
 #define PS_HOST_EXIT_MS      5000   /* from a kill to EXITED; then the zygote is killed */
+#define PS_HOST_STARTS       3      /* children tried for a job before it fails for want of one */
 #define PS_HOST_RERUNS       1      /* times a job is run again after SIGKILL from outside */
 #define PS_HOST_FINDINGS_MAX 64     /* findings of a scan; more are dropped: incomplete */
 #define PS_HOST_TRAITS_N_MAX 1024   /* traits of a scan; more are dropped: incomplete */
@@ -104,9 +105,11 @@ struct ps_host_job {
 struct ps_host_result {
     uint64_t job;
     enum ps_outcome outcome;
-    bool counted;       /* false only for undetected where silence says nothing (test set, no rules) */
-    bool crashed;       /* the child died by itself, for the poison ledger (with outcome failure, or a hit) */
-    bool timed_out;     /* it was killed at its deadline, likewise */
+    bool counted;   /* false only for undetected where silence says nothing (test set, no rules) */
+    bool crashed;   /* the child died by itself, for the poison ledger (with outcome failure, or a hit) */
+    bool timed_out; /* it was killed at its deadline, likewise */
+    bool
+        lost; /* not the sample's doing (no child could be started, the zygote died): failure, worth another run */
     const char *label;  /* of the worst finding; "" */
     const char *reason; /* why it is not a plain answer; "" */
     const char *type;   /* MIME type, from the type engine; "" */

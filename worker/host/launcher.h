@@ -13,20 +13,17 @@
 #define PS_WORKER_LAUNCHER_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "worker/host/account.h"
 
 struct ps_launcher;
 
 #define PS_LAUNCHER_HOSTS_MAX 512  /* zygotes alive at once */
 #define PS_LAUNCHER_DIRS_MAX  16   /* plug-in directories */
 #define PS_LAUNCHER_REPLY_MS  5000 /* the launcher answers within this, or counts as dead */
-
-struct ps_account {
-    uid_t uid;
-    gid_t gid;
-};
 
 struct ps_launcher_conf {
     const char *program;            /* path of phagescan-enginehost */
@@ -36,12 +33,6 @@ struct ps_launcher_conf {
     struct ps_account engines; /* who zygotes run as; must not be root */
 };
 
-/* Looks an account up by name (its primary group with it). 0; PS_ERR_NOTFOUND with a sentence. */
-int ps_account_find(const char *name, struct ps_account *ret_account, struct ps_error *reterr);
-/* Becomes that account for good: groups, gid, uid, and checks that there is no way back. 0 or PS_ERR_DENIED.
- */
-int ps_account_become(struct ps_account account, struct ps_error *reterr);
-
 /* Forks the launcher; the caller must be root and single-threaded. 0 with *ret_self (for
  * ps_host_conf.launcher), PS_ERR_DENIED when not root, PS_ERR_INVALID. The thread that calls must live as
  * long as the launcher. */
@@ -49,5 +40,15 @@ int ps_launcher_fork(struct ps_launcher **ret_self, const struct ps_launcher_con
                      struct ps_error *reterr);
 /* Ends the launcher and all its zygotes. Free the hosts first. */
 void ps_launcher_free(struct ps_launcher **self_p);
+
+/* For host.c. Starts the zygote of conf (launcher and tmp in it are ignored) with control (borrowed) as its control
+ * socket. *ret_instance names it from here on; *ret_pidfd (the caller's) is readable when it has ended. Waits for the
+ * launcher's answer, at most PS_LAUNCHER_REPLY_MS. 0 or a ps_err with the story. */
+struct ps_host_conf;
+int ps_launcher_start(struct ps_launcher *self, const struct ps_host_conf *conf, int control,
+                      uint32_t *ret_instance, pid_t *ret_pid, int *ret_pidfd, struct ps_error *reterr);
+/* Kills it when it still lives, waits for it, removes its directory, forgets the instance. *ret_status: its wait status. 0,
+ * PS_ERR_TIMEOUT or PS_ERR_CLOSED when the launcher does not answer. */
+int ps_launcher_end(struct ps_launcher *self, uint32_t instance, int *ret_status);
 
 #endif
