@@ -81,11 +81,13 @@ static size_t take_body(char *data, size_t size, size_t n, void *to)
 
 static size_t take_header(char *data, size_t size, size_t n, void *to)
 {
-    static const char name[] = "retry-after:";
+    static const char retry[] = "retry-after:", seq[] = "phagescan-seq:";
     struct ps_api_reply *reply = to;
 
-    if (size * n > sizeof(name) && !strncasecmp(data, name, sizeof(name) - 1))
-        reply->retry_after_s = strtol(data + sizeof(name) - 1, NULL, 10);
+    if (size * n > sizeof(retry) && !strncasecmp(data, retry, sizeof(retry) - 1))
+        reply->retry_after_s = strtol(data + sizeof(retry) - 1, NULL, 10);
+    else if (size * n > sizeof(seq) && !strncasecmp(data, seq, sizeof(seq) - 1))
+        reply->seq = strtoll(data + sizeof(seq) - 1, NULL, 10);
     return size * n;
 }
 
@@ -99,30 +101,35 @@ static struct curl_slist *header_list(const char *const *headers)
     return list;
 }
 
-static int no_answer(const struct ps_api *self, CURLcode code, struct ps_error *reterr)
+int ps_api_no_answer(const struct ps_api *self, int curl_code, struct ps_error *reterr)
 {
-    if (self->socket && (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST))
+    if (self->socket && (curl_code == CURLE_COULDNT_CONNECT || curl_code == CURLE_COULDNT_RESOLVE_HOST))
         return ps_error_set(
             reterr, PS_ERR_UNAVAILABLE,
             "nothing answers at %s: is it running? `phagescan up` starts it, `phagescan status` tells",
             self->socket);
     return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "no answer from %s: %s",
-                        self->socket ? self->socket : self->base, curl_easy_strerror(code));
+                        self->socket ? self->socket : self->base, curl_easy_strerror((CURLcode)curl_code));
 }
 
-int ps_api_call(struct ps_api *self, const char *method, const char *path, const char *const *headers,
-                struct ps_bytes body, struct ps_api_reply *ret_reply, struct ps_error *reterr)
+void ps_api_reply_init(struct ps_api_reply *self)
+{
+    *self = (struct ps_api_reply){.seq = -1};
+    ps_buf_init(&self->body, PS_API_REPLY_MAX);
+}
+
+int ps_api_setup(const struct ps_api *self, void *handle, const char *method, const char *path,
+                 const char *const *headers, struct ps_bytes body, struct ps_api_reply *reply,
+                 struct curl_slist **ret_list)
 {
     PS_FREE char *url = ps_strf("%s%s", self->base, path);
-    struct ps_api_reply reply = {0};
-
-    if (!url)
-        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    ps_buf_init(&reply.body, PS_API_REPLY_MAX);
-
-    CURL *curl = self->curl;
     struct curl_slist *list = header_list(headers);
+    CURL *curl = handle;
 
+    if (!url || !list) {
+        curl_slist_free_all(list);
+        return PS_ERR_NOMEM;
+    }
     curl_easy_reset(curl); /* keeps the connection */
     (void)curl_easy_setopt(curl, CURLOPT_URL, url);
     if (self->socket)
@@ -130,11 +137,13 @@ int ps_api_call(struct ps_api *self, const char *method, const char *path, const
     (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 10000L);
+    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L); /* a server that hangs is not waited for */
+    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, PS_API_SILENCE_S);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
     (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, &reply);
+    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, reply);
     if (body.len || !strcmp(method, "POST") || !strcmp(method, "PATCH")) {
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.len ? (const char *)body.at : "");
@@ -143,14 +152,28 @@ int ps_api_call(struct ps_api *self, const char *method, const char *path, const
         (void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     else
         (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    *ret_list = list;
+    return 0;
+}
 
-    CURLcode code = curl_easy_perform(curl);
-    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
+int ps_api_call(struct ps_api *self, const char *method, const char *path, const char *const *headers,
+                struct ps_bytes body, struct ps_api_reply *ret_reply, struct ps_error *reterr)
+{
+    struct ps_api_reply reply;
+    struct curl_slist *list = NULL;
+
+    ps_api_reply_init(&reply);
+    int r = ps_api_setup(self, self->curl, method, path, headers, body, &reply, &list);
+    if (r)
+        return ps_error_set(reterr, r, "out of memory");
+
+    CURLcode code = curl_easy_perform(self->curl);
+    (void)curl_easy_getinfo(self->curl, CURLINFO_RESPONSE_CODE, &reply.status);
     curl_slist_free_all(list);
 
     if (code != CURLE_OK) {
         ps_api_reply_fini(&reply);
-        return no_answer(self, code, reterr);
+        return ps_api_no_answer(self, (int)code, reterr);
     }
     *ret_reply = reply;
     return 0;

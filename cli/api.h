@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
@@ -20,8 +21,10 @@ struct ps_api_reply {
     long status;        /* HTTP status; 0 when there was no answer */
     struct ps_buf body; /* at most PS_API_REPLY_MAX bytes */
     long retry_after_s; /* from Retry-After; 0 when there was none */
+    int64_t seq;        /* from Phagescan-Seq; -1 when there was none */
 };
 #define PS_API_REPLY_MAX (64u * 1024 * 1024)
+#define PS_API_SILENCE_S 90L /* a request on which nothing moves for so long has failed */
 
 void ps_api_reply_fini(struct ps_api_reply *self);
 
@@ -29,6 +32,17 @@ void ps_api_reply_fini(struct ps_api_reply *self);
  * 0 with *ret_reply (any status), or a ps_err when there was no answer: UNAVAILABLE with what to do. */
 int ps_api_call(struct ps_api *self, const char *method, const char *path, const char *const *headers,
                 struct ps_bytes body, struct ps_api_reply *ret_reply, struct ps_error *reterr);
+
+/* The same in pieces, for callers that run several requests at once (curl_multi): sets up curl for one request whose
+ * answer goes to *reply (ps_api_reply_init first). headers, body and reply must stay until the end; the caller frees
+ * *ret_list (curl_slist_free_all) then. */
+struct curl_slist;
+void ps_api_reply_init(struct ps_api_reply *self);
+int ps_api_setup(const struct ps_api *self, void *curl, const char *method, const char *path,
+                 const char *const *headers, struct ps_bytes body, struct ps_api_reply *reply,
+                 struct curl_slist **ret_list);
+/* Turns a failed transfer into an error. */
+int ps_api_no_answer(const struct ps_api *self, int curl_code, struct ps_error *reterr);
 
 /* GET that must answer 200 with JSON. The caller owns *ret_json. A problem's detail becomes the error's text.
  */

@@ -1,0 +1,178 @@
+/* phagescan report SHA256|FILE: what is known of a sample. A file is hashed here; nothing is sent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/outcome.h"
+#include "cli/command.h"
+#include "cli/text.h"
+
+#define TRAIT_SHOWN 100 /* characters of a trait on the terminal; --json has all */
+
+static bool looks_like_hash(const char *text)
+{
+    uint8_t digest[PS_SHA256_BYTES];
+
+    return ps_hex_decode(digest, sizeof(digest), text, strlen(text)) == 0;
+}
+
+/* The hash named, or that of the file named. */
+static int hash_of(const char *what, char ret_hex[PS_SHA256_HEX])
+{
+    uint8_t digest[PS_SHA256_BYTES];
+
+    if (looks_like_hash(what)) {
+        for (size_t i = 0; i <= 2 * PS_SHA256_BYTES; i++)
+            ret_hex[i] = (char)(what[i] >= 'A' && what[i] <= 'F' ? what[i] + 'a' - 'A' : what[i]);
+        return 0;
+    }
+    PS_CLOSE int fd = open(what, O_RDONLY | O_CLOEXEC);
+    int r = fd < 0 ? ps_err_from_errno(errno) : ps_sha256_fd(digest, NULL, fd);
+    if (r) {
+        (void)fprintf(stderr, "phagescan report: %s is no SHA-256, and as a file it can't be read: %s\n",
+                      what, fd < 0 ? strerror(errno) : ps_err_text(r));
+        return r;
+    }
+    ps_hex_encode(ret_hex, digest, sizeof(digest));
+    return 0;
+}
+
+static void put_field(const char *name, const char *text)
+{
+    (void)printf("%-12s ", name);
+    (void)ps_text_put(stdout, *text ? text : "-", 0);
+    (void)putchar('\n');
+}
+
+static void put_names(const json_t *report)
+{
+    const json_t *name;
+    size_t i;
+
+    json_array_foreach (json_object_get(report, "names"), i, name)
+        put_field(i ? "" : "names", json_string_value(name));
+}
+
+static void put_verdict(const json_t *scan)
+{
+    const json_t *reason;
+    size_t i;
+
+    (void)printf("%-12s %s %lld/%lld", "verdict",
+                 *ps_text_of(scan, "verdict") ? ps_text_of(scan, "verdict") : "scanning",
+                 (long long)ps_number_of(scan, "positives"), (long long)ps_number_of(scan, "total"));
+    if (ps_number_of(scan, "failed"))
+        (void)printf(", %lld failed", (long long)ps_number_of(scan, "failed"));
+    if (ps_number_of(scan, "incomplete"))
+        (void)printf(", %lld incomplete", (long long)ps_number_of(scan, "incomplete"));
+    if (ps_number_of(scan, "pending"))
+        (void)printf(", %lld to come", (long long)ps_number_of(scan, "pending"));
+    (void)putchar('\n');
+    json_array_foreach (json_object_get(scan, "reasons"), i, reason)
+        put_field(i ? "" : "because", json_string_value(reason));
+}
+
+static void put_result(const json_t *result)
+{
+    const char *outcome = ps_text_of(result, "outcome"), *label = ps_text_of(result, "label");
+
+    ps_text_cell(ps_text_of(result, "engine"), 12);
+    ps_text_cell(*outcome ? outcome : "queued", 16);
+    ps_text_cell(*label ? label : ps_text_of(result, "reason"), 40);
+    ps_text_cell(ps_text_of(result, "version"), 16);
+    ps_text_cell(ps_text_of(result, "definitions"), 24);
+    (void)printf("%6lld ms%s\n", (long long)ps_number_of(result, "run_ms"),
+                 json_is_true(json_object_get(result, "cached")) ? " cached" : "");
+}
+
+static void put_traits(const json_t *result)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (json_object_get(result, "traits"), key, value) {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+        (void)printf("  ");
+        ps_text_cell(ps_text_of(result, "engine"), 10);
+        ps_text_cell(key, 20);
+        (void)ps_text_put(stdout, text ? text : json_string_value(value), TRAIT_SHOWN);
+        (void)putchar('\n');
+        free(text);
+    }
+}
+
+static int status_of(const json_t *scan)
+{
+    const char *verdict = ps_text_of(scan, "verdict");
+
+    if (!strcmp(verdict, ps_verdict_word(PS_VERDICT_MALICIOUS)) ||
+        !strcmp(verdict, ps_verdict_word(PS_VERDICT_SUSPICIOUS)))
+        return PS_EXIT_FOUND;
+    if (!strcmp(verdict, ps_verdict_word(PS_VERDICT_NOTHING_FOUND)) ||
+        !strcmp(verdict, ps_verdict_word(PS_VERDICT_KNOWN_GOOD)))
+        return PS_EXIT_OK;
+    return PS_EXIT_ERROR;
+}
+
+static void put_report(const json_t *report)
+{
+    const json_t *scan = json_object_get(report, "scan"), *results = json_object_get(report, "results"),
+                 *result;
+    char size[32];
+    size_t i;
+
+    (void)snprintf(size, sizeof(size), "%lld bytes", (long long)ps_number_of(report, "size"));
+    put_verdict(scan);
+    put_field("sha256", ps_text_of(report, "sha256"));
+    put_field("sha1", ps_text_of(report, "sha1"));
+    put_field("md5", ps_text_of(report, "md5"));
+    put_field("type", ps_text_of(report, "type"));
+    put_field("size", size);
+    put_names(report);
+    put_field("first seen", ps_text_of(report, "first_seen"));
+    put_field("scanned", ps_text_of(scan, "finished_at"));
+    (void)printf("\n%-12s  %-16s  %-40s  %-16s  %-24s  %s\n", "engine", "outcome", "label or reason",
+                 "version", "definitions", "time");
+    json_array_foreach (results, i, result)
+        put_result(result);
+    (void)putchar('\n');
+    json_array_foreach (results, i, result)
+        put_traits(result);
+}
+
+int ps_cmd_report(int argc, char **argv)
+{
+    struct ps_text_settings settings = {0};
+    char hex[PS_SHA256_HEX] = "";
+    json_t *report = NULL;
+    int status = ps_text_options(argc, argv, "report [--json] SHA256|FILE",
+                                 "Shows what is known of a sample. A file is hashed here, nothing is sent.\n"
+                                 "Exit status as for submit.",
+                                 &settings, &argc, &argv);
+
+    if (status >= 0)
+        return status;
+    if (argc != 1) {
+        (void)fputs("phagescan report: name one SHA-256 or one file\n", stderr);
+        return PS_EXIT_ERROR;
+    }
+    if (hash_of(argv[0], hex) != 0)
+        return PS_EXIT_ERROR;
+    PS_FREE char *path = ps_strf("/api/v1/samples/%s", hex);
+    if (!path)
+        return PS_EXIT_ERROR;
+    status = ps_text_fetch("report", path, settings.json, &report);
+    if (status >= 0)
+        return status;
+    put_report(report);
+    status = status_of(json_object_get(report, "scan"));
+    json_decref(report);
+    return status;
+}
