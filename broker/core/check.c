@@ -118,7 +118,7 @@ static const char *check_flow(const struct ps_core *core, const struct ps_flow *
 
     REQUIRE(flow->first);
     REQUIRE(flow->node.key == ps_owner_at(core, flow->owner)->spent[flow->band]);
-    for (uint32_t s = flow->first; s; previous_slot = s) {
+    for (uint32_t s = flow->first, next; s; previous_slot = s, s = next) {
         const struct ps_slot *slot = ps_pool_at(&core->slots, s);
         uint32_t previous = 0;
 
@@ -134,9 +134,8 @@ static const char *check_flow(const struct ps_core *core, const struct ps_flow *
             sums->in_flows++;
         }
         REQUIRE(slot->last == previous);
-        s = slot->next;
-        if (!s)
-            REQUIRE(flow->last != 0);
+        next = slot->next;
+        REQUIRE(next || flow->last == s);
     }
     return NULL;
 }
