@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#define HEAD_BYTES     (1U << 20) /* what libmagic sees; file(1) reads as much */
 #define BLOCK_BYTES    (1U << 20) /* read at a time */
 #define ENTROPY_BLOCKS 64U        /* of a larger file this many blocks are measured, evenly spread */
 #define EXTENSIONS_MAX 8
@@ -140,15 +139,19 @@ static json_t *extension_list(const char *text)
     return list;
 }
 
-static const char *ask(struct type *self, enum cookie which, size_t len)
+/* From the descriptor and not from a buffer: without one libmagic can't follow an ELF, an OLE directory or an offset
+ * from the end, and takes a Word document for nothing in particular. It reads 1 MiB of head at most, moves the offset
+ * and puts it back: the descriptor has an open file description of its own, so nobody else sees that. */
+static const char *ask(struct type *self, enum cookie which, const struct ps_engine_sample *sample)
 {
-    return magic_buffer(self->cookies[which], self->block, len);
+    return magic_descriptor(self->cookies[which], sample->fd);
 }
 
-static void report_names(struct type *self, size_t len, const struct ps_engine_report *report)
+static void report_names(struct type *self, const struct ps_engine_sample *sample,
+                         const struct ps_engine_report *report)
 {
-    const char *encoding = ask(self, ENCODING, len), *description = ask(self, DESCRIPTION, len);
-    json_t *extensions = extension_list(ask(self, EXTENSION, len));
+    const char *encoding = ask(self, ENCODING, sample), *description = ask(self, DESCRIPTION, sample);
+    json_t *extensions = extension_list(ask(self, EXTENSION, sample));
 
     (void)ps_kit_trait_string(report, "description", description ? description : "data");
     if (encoding)
@@ -163,17 +166,16 @@ static enum ps_found type_scan(void *engine, const struct ps_engine_sample *samp
 {
     struct type *self = engine;
     uint64_t counts[256] = {0};
-    size_t head = sample->size < HEAD_BYTES ? (size_t)sample->size : HEAD_BYTES;
     char mime[PS_KIT_TEXT_MAX];
     const char *answer;
     int64_t total = count_bytes(self, sample, counts);
 
-    if (total < 0 || ps_kit_read(sample->fd, 0, self->block, head)) {
+    if (total < 0) {
         report->reason(report->host, "the sample could not be read");
         return PS_FOUND_FAILURE;
     }
-    /* file(1) names what has no bytes after the inode; libmagic's buffers call it an application. */
-    answer = head ? ask(self, MIME, head) : "inode/x-empty";
+    /* file(1) names what has no bytes after the inode; libmagic calls it an application. */
+    answer = sample->size ? ask(self, MIME, sample) : "inode/x-empty";
     if (!answer) {
         report->reason(report->host, "libmagic: %s", magic_error(self->cookies[MIME]));
         return PS_FOUND_FAILURE;
@@ -181,7 +183,7 @@ static enum ps_found type_scan(void *engine, const struct ps_engine_sample *samp
     (void)ps_kit_text(mime, sizeof(mime), answer);
     report->type(report->host, mime);
     (void)ps_kit_trait_string(report, "mime", mime);
-    report_names(self, head, report);
+    report_names(self, sample, report);
     (void)ps_kit_trait(report, "entropy", json_real(entropy_of(counts, total)));
     if ((uint64_t)total < sample->size)
         (void)ps_kit_trait(report, "entropy_of_bytes", json_integer(total));

@@ -143,7 +143,7 @@ static inline void fake_scan(const struct ps_engine *engine, void *state, const 
 {
     int fd = memfd_create("sample", MFD_CLOEXEC);
 
-    if (fd < 0 || write(fd, bytes, len) != (ssize_t)len)
+    if (fd < 0 || write(fd, bytes, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET))
         abort();
     fake_scan_fd(engine, state, fd, tmpdir, ret_report);
     (void)close(fd);
