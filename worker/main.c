@@ -125,7 +125,8 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
 
     (void)snprintf(tmp, sizeof(tmp), "%s/engines", self->room.path);
     (void)snprintf(landlock, sizeof(landlock), "--landlock-abi=%" PRIu64, settings->landlock_abi);
-    if (!self->launcher && ps_file_mkdirs(tmp, 0700))
+    /* An engine host of ours that was started by root changes its account by itself: it passes through, too. */
+    if (!self->launcher && ps_file_mkdirs(tmp, 0711))
         return ps_error_set(reterr, PS_ERR_IO, "%s could not be made", tmp);
 
     struct ps_roster_conf conf = {

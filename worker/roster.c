@@ -16,7 +16,8 @@
 
 struct child {
     bool there;      /* a child waits or works in this slot */
-    uint32_t served; /* jobs that it was given */
+    bool busy;       /* the slot has a job */
+    uint32_t served; /* jobs that this child, or the one that is being forked, was given */
 };
 
 struct engine {
@@ -203,9 +204,10 @@ static bool translate(struct ps_roster *self, unsigned number, const struct ps_h
         return false;
     case PS_HOST_READY:
         engine->children[event->slot].there = true;
+        engine->children[event->slot].served = engine->children[event->slot].busy;
         return false;
     case PS_HOST_EXITED:
-        engine->children[event->slot] = (struct child){.there = false};
+        engine->children[event->slot].there = false;
         return false;
     case PS_HOST_HAVE:
         out.kind = PS_ROSTER_HAVE;
@@ -214,6 +216,7 @@ static bool translate(struct ps_roster *self, unsigned number, const struct ps_h
         out.kind = PS_ROSTER_RESULT;
         out.result = event->result;
         out.again = says_nothing(engine, event);
+        engine->children[event->slot].busy = false;
         break;
     case PS_HOST_GONE:
         bury(self, number, event->text, now_ms);
@@ -370,8 +373,10 @@ int ps_roster_run(struct ps_roster *self, unsigned number, unsigned slot, const 
     if (!engine->up)
         return PS_ERR_UNAVAILABLE;
     int error = ps_host_run(engine->host, slot, job, now_ms);
-    if (!error)
+    if (!error) {
+        engine->children[slot].busy = true;
         engine->children[slot].served++;
+    }
     return error;
 }
 

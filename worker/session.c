@@ -10,16 +10,17 @@
 #include "base/mem.h"
 #include "worker/state.h"
 
-#define WATCHED_N 3 /* peer, roster, signals */
+#define WATCHED_N 3   /* peer, roster, signals */
+#define WAIT_MS   100 /* between two looks whether READY may go */
 
-static uint64_t soonest_ms(const struct ps_session *self, uint64_t peer_ms)
+static uint64_t soonest_ms(const struct ps_session *self, uint64_t now_ms, uint64_t peer_ms)
 {
     uint64_t due_ms = PS_MIN(peer_ms, ps_roster_due_ms(self->roster));
 
     if (self->ready)
         due_ms = PS_MIN(due_ms, ps_cache_due_ms(self->cache));
     else if (self->welcome)
-        due_ms = PS_MIN(due_ms, self->started_us / 1000 + PS_SESSION_SETTLE_MS);
+        due_ms = PS_MIN(due_ms, now_ms + WAIT_MS);
     if (self->draining)
         due_ms = PS_MIN(due_ms, self->drain_until_us / 1000 + 1);
     return due_ms;
@@ -29,7 +30,7 @@ static int wait_events(struct ps_session *self)
 {
     struct epoll_event events[WATCHED_N];
     uint64_t now_ms = ps_clock_mono_ms();
-    uint64_t due_ms = soonest_ms(self, ps_peer_tick(self->peer, now_ms));
+    uint64_t due_ms = soonest_ms(self, now_ms, ps_peer_tick(self->peer, now_ms));
     int timeout_ms = due_ms <= now_ms ? 0 : (int)PS_MIN(due_ms - now_ms, 60000);
 
     if (epoll_wait(self->epoll_fd, events, WATCHED_N, timeout_ms) < 0 && errno != EINTR)
@@ -42,7 +43,7 @@ static int wait_events(struct ps_session *self)
 
 static void drain(struct ps_session *self)
 {
-    size_t given_back = ps_slots_drop_waiting(self->slots);
+    size_t given_back = ps_slots_give_back(self->slots);
 
     self->draining = true;
     self->drain_until_us = self->now_us + self->settings->drain_ms * 1000;

@@ -10,8 +10,9 @@
 #include "base/err.h"
 #include "proto/peer/where.h"
 
-#define PS_SESSION_TURN_N        256  /* messages, and events of engines, handled before the others' turn */
-#define PS_SESSION_SETTLE_MS     3000 /* READY waits so long for engines to load */
+#define PS_SESSION_TURN_N        256   /* messages, and events of engines, handled before the others' turn */
+#define PS_SESSION_SETTLE_MS     3000  /* READY waits so long for the slower engines, */
+#define PS_SESSION_LOAD_MS       20000 /* and so long for the first */
 #define PS_SESSION_BACKLOG_BYTES (4u << 20)  /* waiting to be sent: above, no FETCH and no RESULT is added */
 #define PS_SESSION_RESULT_BYTES  (64u << 20) /* uncommitted results: above, no job is started */
 #define PS_SESSION_WINDOW_MIN    64 /* leases: the larger of this and PS_SESSION_WINDOW_SLOTS a slot */

@@ -222,6 +222,17 @@ static struct ps_job *find_job(const struct ps_slots *self, uint64_t id)
     return job;
 }
 
+bool ps_slots_rebind(struct ps_slots *self, uint64_t id, uint64_t boot, uint64_t seq)
+{
+    struct ps_job *job = find_job(self, id);
+
+    if (!job)
+        return false;
+    job->boot = boot;
+    job->seq = seq;
+    return true;
+}
+
 static void learn_type(struct ps_task *task, struct ps_bytes type)
 {
     if (type.len == 0 || type.len > PS_NAME_MAX)
@@ -239,27 +250,18 @@ int ps_slots_add(struct ps_slots *self, struct ps_sample **sample_p, struct ps_b
     if (!task)
         return PS_ERR_NOMEM;
     learn_type(task, type);
-    for (size_t i = 0; i < n && HASH_COUNT(self->by_job) < self->limit_n; i++) {
-        struct ps_job *job = find_job(self, asks[i].job) ? NULL : new_job(task, &asks[i], now_us);
-        if (!job)
+    for (; taken < n && HASH_COUNT(self->by_job) < self->limit_n; taken++) {
+        const struct ps_job_ask *ask = &asks[taken];
+        if (ps_slots_rebind(self, ask->job, ask->boot, ask->seq))
             continue;
+        struct ps_job *job = new_job(task, ask, now_us);
+        if (!job)
+            break;
         HASH_ADD(hh, self->by_job, job, sizeof(job->job), job);
-        taken++;
     }
     tend(self, task);
     *ret_taken = taken;
     return 0;
-}
-
-bool ps_slots_rebind(struct ps_slots *self, uint64_t id, uint64_t boot, uint64_t seq)
-{
-    struct ps_job *job = find_job(self, id);
-
-    if (!job)
-        return false;
-    job->boot = boot;
-    job->seq = seq;
-    return true;
 }
 
 void ps_slots_sample(struct ps_slots *self, const struct ps_sample *sample)
@@ -297,18 +299,19 @@ static unsigned choose_slot(const struct ps_slots *self, unsigned engine)
     return any;
 }
 
-/* The engine is away. Nobody waits for a type that it may never tell. */
-static void park(struct ps_slots *self, struct ps_job *job)
+/* Nobody waits for a type that the engine may never tell. */
+static void engine_away(struct ps_slots *self, struct ps_job *job)
 {
     struct ps_task *task = job->task;
 
-    job->state = PS_JOB_PARKED;
     if (task->typist == job) {
         task->typist = NULL;
         task->typeless = true;
     }
-    if (job->typing)
-        drop(self, job);
+    if (job->starts > 0 && !job->typing)
+        job->state = PS_JOB_PARKED;
+    else
+        settle(self, job, PS_OUTCOME_CANCELLED, "the engine is not available at this worker now");
     tend(self, task);
 }
 
@@ -320,7 +323,7 @@ static void start(struct ps_slots *self, struct ps_job *job, uint64_t now_us)
     ps_heap_remove(&self->queue, &job->node);
     int error = self->io.run(self->io.context, job, slot);
     if (error == PS_ERR_UNAVAILABLE) {
-        park(self, job);
+        engine_away(self, job);
         return;
     }
     if (error) {
@@ -398,8 +401,8 @@ bool ps_slots_cancel(struct ps_slots *self, uint64_t boot, uint64_t seq, uint64_
     return true;
 }
 
-/* Dropping one job can move others of its task, so the walk starts anew after each. */
-static bool drop_first_waiting(struct ps_slots *self)
+/* What leaves can move others of its task, so the walk starts anew after each. */
+static bool give_back_first(struct ps_slots *self)
 {
     struct ps_job *job, *next;
 
@@ -407,18 +410,18 @@ static bool drop_first_waiting(struct ps_slots *self)
         if (job->state == PS_JOB_RUNNING)
             continue;
         struct ps_task *task = job->task;
-        drop(self, job);
+        settle(self, job, PS_OUTCOME_CANCELLED, "the worker is being stopped");
         tend(self, task);
         return true;
     }
     return false;
 }
 
-size_t ps_slots_drop_waiting(struct ps_slots *self)
+size_t ps_slots_give_back(struct ps_slots *self)
 {
     size_t n = 0;
 
-    while (drop_first_waiting(self))
+    while (give_back_first(self))
         n++;
     return n;
 }

@@ -13,6 +13,8 @@
  *   - An engine with a filter waits for the sample's type when it is not known: from the lease of the type engine
  *     when there is one, else from a run of our own that nobody hears of. A type that does not match ends the job
  *     as type-unsupported. No type engine, or no answer from it: the engine runs.
+ *   - A job whose engine is away is given back, so that another worker can have it; but one that was started already
+ *     waits for the engine to come back: what kills its engine shall not go round the fleet.
  *   - A run that says nothing about the sample (its child had served others before it died, the whole engine went
  *     away) is repeated, up to PS_JOB_STARTS_MAX runs.
  *
@@ -44,7 +46,7 @@ enum ps_job_state {
     PS_JOB_BYTES,   /* waits for its sample */
     PS_JOB_TYPE,    /* waits for its sample's type */
     PS_JOB_QUEUED,  /* waits for a slot */
-    PS_JOB_PARKED,  /* its engine is away */
+    PS_JOB_PARKED,  /* its engine went away under it */
     PS_JOB_RUNNING, /* an engine has it */
     PS_JOB_DROPPED, /* as RUNNING, but nobody wants its result */
 };
@@ -87,13 +89,13 @@ struct ps_job_end {
 struct ps_slots_io {
     void *context;
     /* Gives job to its engine's child in slot. 0; PS_ERR_UNAVAILABLE: the engine is away, ps_slots_engine follows
-     * when it is back; anything else ends the job as a failure with that text. */
+     * when it is back; anything else ends the job as a failure. */
     int (*run)(void *context, const struct ps_job *job, unsigned slot);
     /* Stops the job in its slot; ps_slots_finish follows. */
     void (*kill)(void *context, const struct ps_job *job);
     /* The job ended and its lease wants this result. */
     void (*report)(void *context, const struct ps_job *job, const void *finished);
-    /* The job ended without a run. */
+    /* The job ended without a run; CANCELLED gives the lease back to the broker. */
     void (*settle)(void *context, const struct ps_job *job, enum ps_outcome outcome, const char *reason);
     /* Drops a pin and nulls the pointer. */
     void (*unpin)(void *context, struct ps_sample **sample_p);
@@ -111,7 +113,7 @@ int ps_slots_new(struct ps_slots **ret_self, unsigned slots_n, size_t limit_n, c
 void ps_slots_free(struct ps_slots **self_p);
 
 /* Takes n leases on a sample. Takes one pin on it, *sample_p is nulled. type is what the broker knows, or empty.
- * Leases over the limit are left out: *ret_taken says how many were taken. 0 or PS_ERR_NOMEM (none taken). */
+ * At the limit the rest is left out: the first *ret_taken were taken. 0 or PS_ERR_NOMEM (none taken). */
 int ps_slots_add(struct ps_slots *self, struct ps_sample **sample_p, struct ps_bytes type,
                  const struct ps_job_ask *asks, size_t n, uint64_t now_us, size_t *ret_taken);
 /* The job is here under an older lease: it answers this one from now on. False: it is not here. */
@@ -127,8 +129,8 @@ void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_e
 /* The lease is not wanted any more: dropped, or killed when it runs. With boot 0 whatever its lease is. False:
  * not here. */
 bool ps_slots_cancel(struct ps_slots *self, uint64_t boot, uint64_t seq, uint64_t job);
-/* Drops all that do not run (drain); returns how many. */
-size_t ps_slots_drop_waiting(struct ps_slots *self);
+/* Gives back all that do not run (drain); returns how many. */
+size_t ps_slots_give_back(struct ps_slots *self);
 
 /* The sample's type as far as it is known, by the broker or by us; "" when it is not. */
 const char *ps_slots_type(const struct ps_job *job);

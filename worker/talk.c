@@ -214,10 +214,19 @@ static void tell_ready(struct ps_session *self)
     self->told_ready = true;
 }
 
-/* Engines that are still being loaded would be offered as broken for a moment. */
+/* Engines that are still being loaded would be offered as broken for a moment, and the walls are said here only. */
+static bool engines_settled(const struct ps_session *self)
+{
+    uint64_t passed_us = self->now_us - self->started_us;
+
+    if (ps_roster_settled(self->roster) || passed_us >= PS_SESSION_LOAD_MS * 1000ULL)
+        return true;
+    return ps_roster_walls(self->roster)[0] && passed_us >= PS_SESSION_SETTLE_MS * 1000ULL;
+}
+
 static void say_ready(struct ps_session *self)
 {
-    if (!ps_roster_settled(self->roster) && self->now_us < self->started_us + PS_SESSION_SETTLE_MS * 1000ULL)
+    if (!engines_settled(self))
         return;
 
     int error = put_ready(self);

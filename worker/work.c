@@ -152,24 +152,15 @@ const struct ps_slots_io ps_work_io = {
 
 /* ---- jobs ---- */
 
-static void refuse(struct ps_session *self, size_t n, const char *why)
-{
-    if (n == 0)
-        return;
-    self->refused_n += n;
-    ps_log(PS_LOG_WARN, "leases-not-taken", "n=%zu total=%" PRIu64 " why=%s", n, self->refused_n,
-           PS_LOGQ(why));
-}
-
-/* For a lease that never becomes a job here. */
+/* For a lease that never becomes a job here. CANCELLED gives it back. */
 static void answer(struct ps_session *self, uint64_t seq, uint64_t job, struct ps_bytes engine,
-                   const char *reason)
+                   enum ps_outcome outcome, const char *reason)
 {
     struct ps_msg_RESULT result = {
         .boot = self->boot,
         .seq = seq,
         .job = job,
-        .outcome = PS_OUTCOME_FAILURE,
+        .outcome = outcome,
         .counted = true,
         .reason = ps_bytes_of(reason),
     };
@@ -192,7 +183,8 @@ static bool ask_for(struct ps_session *self, const struct ps_part_lease *lease, 
 
     int engine = ps_roster_find(self->roster, lease->engine);
     if (engine < 0) {
-        answer(self, lease->seq, lease->job, lease->engine, "this worker has no such engine");
+        answer(self, lease->seq, lease->job, lease->engine, PS_OUTCOME_CANCELLED,
+               "this worker has no such engine");
         return false;
     }
     *ret_ask = (struct ps_job_ask){
@@ -207,11 +199,17 @@ static bool ask_for(struct ps_session *self, const struct ps_part_lease *lease, 
     return true;
 }
 
-static void answer_all(struct ps_session *self, const struct ps_job_ask *asks, size_t n, const char *reason)
+static void answer_all(struct ps_session *self, const struct ps_job_ask *asks, size_t n,
+                       enum ps_outcome outcome, const char *reason)
 {
+    if (outcome == PS_OUTCOME_CANCELLED && n > 0) {
+        self->refused_n += n;
+        ps_log(PS_LOG_WARN, "leases-not-taken", "n=%zu total=%" PRIu64 " why=%s", n, self->refused_n,
+               PS_LOGQ(reason));
+    }
     for (size_t i = 0; i < n; i++)
         answer(self, asks[i].seq, asks[i].job,
-               ps_bytes_of(ps_roster_facts(self->roster, asks[i].engine)->name), reason);
+               ps_bytes_of(ps_roster_facts(self->roster, asks[i].engine)->name), outcome, reason);
 }
 
 void ps_work_take(struct ps_session *self, const struct ps_msg_JOB *msg)
@@ -222,22 +220,22 @@ void ps_work_take(struct ps_session *self, const struct ps_msg_JOB *msg)
     struct ps_sample *sample = NULL;
     size_t n = 0, taken = 0;
 
-    if (self->draining) {
-        refuse(self, msg->leases.n, "the worker is being stopped");
-        return;
-    }
     while (ps_lease_next(&cursor, &lease))
         n += ask_for(self, &lease, &asks[n]);
     if (n == 0)
         return;
+    if (self->draining) {
+        answer_all(self, asks, n, PS_OUTCOME_CANCELLED, "the worker is being stopped");
+        return;
+    }
 
     int error = ps_cache_pin(self->cache, msg->sha256, msg->size, msg->data, &sample);
     if (error == PS_ERR_CONFLICT)
-        answer_all(self, asks, n, "the sample is known here with another size");
+        answer_all(self, asks, n, PS_OUTCOME_FAILURE, "the sample is known here with another size");
     else if (error || ps_slots_add(self->slots, &sample, msg->type, asks, n, self->now_us, &taken))
-        refuse(self, n, "out of memory or descriptors");
+        answer_all(self, asks, n, PS_OUTCOME_CANCELLED, "the worker is out of memory or descriptors");
     else
-        refuse(self, n - taken, "more than the window");
+        answer_all(self, asks + taken, n - taken, PS_OUTCOME_CANCELLED, "more than the worker's window");
 }
 
 /* ---- engines ---- */

@@ -483,7 +483,7 @@ static void a_run_that_says_nothing_is_repeated(void **state)
     expect(f, "report 1 failed");
 }
 
-static void jobs_of_an_engine_that_is_away_wait(void **state)
+static void jobs_of_an_engine_that_is_away_are_given_back(void **state)
 {
     struct fixture *f = *state;
 
@@ -491,9 +491,26 @@ static void jobs_of_an_engine_that_is_away_wait(void **state)
     add(f, 1, CLAMAV);
     add(f, 2, YARA);
     step(f);
+    expect(f, "settle 1 cancelled");
     expect(f, "run 2 0");
     expect(f, NULL);
-    assert_int_equal(ps_slots_held(f->slots), 2);
+    assert_int_equal(ps_slots_held(f->slots), 1);
+}
+
+/* What kills its engine does not go round the fleet. */
+static void a_started_job_waits_for_its_engine(void **state)
+{
+    struct fixture *f = *state;
+    struct ps_job_end again = {.again = true, .finished = "failed"};
+
+    add(f, 1, CLAMAV);
+    step(f);
+    expect(f, "run 1 0");
+    f->away[CLAMAV] = true;
+    ps_slots_finish(f->slots, 0, &again);
+    step(f);
+    expect(f, NULL);
+    assert_int_equal(ps_slots_held(f->slots), 1);
 
     f->away[CLAMAV] = false;
     ps_slots_engine(f->slots, YARA);
@@ -501,7 +518,7 @@ static void jobs_of_an_engine_that_is_away_wait(void **state)
     expect(f, NULL);
     ps_slots_engine(f->slots, CLAMAV);
     step(f);
-    expect(f, "run 1 1");
+    expect(f, "run 1 0");
 }
 
 static void cancelled_jobs_bring_no_result(void **state)
@@ -548,7 +565,7 @@ static void a_new_lease_of_the_same_job_is_answered(void **state)
     assert_null(ps_slots_next(f->slots, job));
 }
 
-static void a_drain_drops_what_waits(void **state)
+static void a_drain_gives_back_what_waits(void **state)
 {
     struct fixture *f = *state;
     struct ps_job_ask typed = ask(9, PDFID, 1000);
@@ -558,7 +575,10 @@ static void a_drain_drops_what_waits(void **state)
     step(f);
     add(f, 3, CLAMAV);
     add_typed(f, 9, "", &typed, 1);
-    assert_int_equal(ps_slots_drop_waiting(f->slots), 2);
+    f->log_at = f->log_n;
+    assert_int_equal(ps_slots_give_back(f->slots), 2);
+    expect(f, "settle 3 cancelled");
+    expect(f, "settle 9 cancelled");
     assert_int_equal(ps_slots_held(f->slots), 2);
     finish(f, 0, "");
     finish(f, 1, "");
@@ -588,10 +608,11 @@ int main(void)
         T(without_a_type_engine_the_engine_runs),
         T(a_cancelled_type_lease_is_replaced),
         T(a_run_that_says_nothing_is_repeated),
-        T(jobs_of_an_engine_that_is_away_wait),
+        T(jobs_of_an_engine_that_is_away_are_given_back),
+        T(a_started_job_waits_for_its_engine),
         T(cancelled_jobs_bring_no_result),
         T(a_new_lease_of_the_same_job_is_answered),
-        T(a_drain_drops_what_waits),
+        T(a_drain_gives_back_what_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
