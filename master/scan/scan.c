@@ -21,6 +21,7 @@ struct ps_scan {
     struct ps_feed *feed;
     struct ps_uplink *uplink;
     struct ps_ingest *ingest; /* lent; NULL: none */
+    char app[PS_LEADER_APP_MAX];
     bool standby;
     bool running;
 };
@@ -42,16 +43,26 @@ static void suspect(void *arg, uint64_t epoch)
     ps_leader_suspect(self->leader, epoch);
 }
 
+const char *ps_scan_app(const struct ps_scan *self)
+{
+    return self->app;
+}
+
+void ps_scan_suspect(struct ps_scan *self, uint64_t epoch)
+{
+    ps_leader_suspect(self->leader, epoch);
+}
+
 static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
 {
     uint32_t grant = s->grant ? s->grant : PS_SCAN_GRANT_N;
     uint32_t backfill = s->backfill_per_s ? s->backfill_per_s : PS_SCAN_BACKFILL_S;
-    char holder[256], app[PS_LEADER_APP_MAX];
+    char holder[256];
 
     /* Pids come again, also on one host: two lives of a master must not share a name in the epoch's row. The chance
      * part comes first, so that it is not what gets cut off. */
     (void)snprintf(holder, sizeof(holder), "%08x %s", randombytes_random(), s->name);
-    ps_leader_app(app, holder);
+    ps_leader_app(self->app, holder);
     const struct ps_leader_settings leader = {
         .conninfo = s->conninfo,
         .holder = holder,
@@ -61,9 +72,9 @@ static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
     };
     int r = ps_leader_new(&self->leader, &leader);
     if (r == 0)
-        r = ps_collect_new(&self->collect, self->hub, s->conninfo, app);
+        r = ps_collect_new(&self->collect, self->hub, s->conninfo, self->app);
     if (r == 0)
-        r = ps_drive_new(&self->drive, self->hub, s->conninfo, app, s->window, backfill);
+        r = ps_drive_new(&self->drive, self->hub, s->conninfo, self->app, s->window, backfill);
     if (r == 0)
         r = ps_feed_new(&self->feed, self->hub);
     if (r == 0)

@@ -76,6 +76,11 @@ void ps_scan_nudge(struct ps_scan *self, uint32_t bands);
 
 struct ps_events *ps_scan_events(struct ps_scan *self); /* lent */
 struct ps_fleet *ps_scan_fleet(struct ps_scan *self);   /* lent */
+/* The application_name of these threads' connections: one for each life of a master. Ingest takes the same, so that a
+ * successor ends all that may write. Lent. */
+const char *ps_scan_app(const struct ps_scan *self);
+/* The database refused this epoch to someone: the leader looks at once. Any thread, never waits. */
+void ps_scan_suspect(struct ps_scan *self, uint64_t epoch);
 /* The epoch in which this master leads, 0 when it does not. Any thread. */
 uint64_t ps_scan_epoch(const struct ps_scan *self);
 bool ps_scan_leads(const struct ps_scan *self);

@@ -8,7 +8,7 @@
 #define EVENTS_AT_ONCE 1024 /* of the broker's, before ours are said */
 #define REST_MS        1000
 #define BLOCKED_MS     10   /* the backlog is full: look again after this, if the peer does not wake us */
-#define RETRY_MS       1000 /* a peer could not be made */
+#define RETRY_MS       1000 /* a session was lost, or a peer could not be made */
 #define GOODBYE_MS     2000 /* at the end: for what is settled to leave */
 
 int ps_uplink_new(struct ps_uplink **ret_self, struct ps_hub *hub, const struct ps_peer_where *where,
@@ -68,10 +68,14 @@ static void closed(struct ps_uplink *self)
     ps_events_publish_fleet(self->hub->events);
 }
 
+/* What the broker said on the old connection may be lost with it. A new session hears all that is uncommitted again, a
+ * resumed one only what comes next: so begin anew. */
 static void lost(struct ps_uplink *self)
 {
     ps_log(PS_LOG_WARN, "broker-lost", "detail=%s", PS_LOGQ(ps_peer_why(self->peer)));
     closed(self);
+    ps_peer_free(&self->peer);
+    self->retry_ms = ps_clock_mono_ms() + RETRY_MS;
     ps_hub_suspect(self->hub, self->epoch); /* perhaps it was refused because another leads */
 }
 
@@ -103,14 +107,14 @@ static void hear_all(struct ps_uplink *self)
             break;
         case PS_PEER_LOST:
             lost(self);
-            break;
+            return;
         case PS_PEER_REFUSED:
             refused(self);
             break;
         }
 }
 
-/* Findings were dropped for want of room, and now there is room: resume the session to be told again. */
+/* Findings were dropped for want of room, and now there is room: a new session is told all of them again. */
 static void make_up(struct ps_uplink *self)
 {
     if (!atomic_load(&self->hub->findings_missed) || !ps_peer_is_open(self->peer) ||
@@ -194,10 +198,10 @@ static void turn(struct ps_uplink *self)
     bool blocked = false;
 
     follow_epoch(self, now_ms);
-    if (self->peer) {
+    if (self->peer)
         hear_all(self);
+    if (self->peer)
         make_up(self);
-    }
     if (self->peer && ps_peer_is_open(self->peer))
         blocked = uplink_say(self);
     else

@@ -5,7 +5,7 @@
  * backlog is small. It speaks to the broker only while this master leads: a standby has no session.
  *
  * At the limits: findings that collect has no room for are dropped, and when collect has caught up the session is
- * given up and resumed, after which the broker sends again what was not committed. A FETCH that feed has no room for is
+ * given up for a new one, in which the broker says again what was not committed. A FETCH that feed has no room for is
  * answered with GONE. Private to master/scan. */
 #ifndef PS_MASTER_SCAN_UPLINK_H
 #define PS_MASTER_SCAN_UPLINK_H
