@@ -16,6 +16,9 @@
 #define MAGIC_EXT 0xEF53
 #define MAGIC_XFS 0x58465342
 
+#define RESERVE_BYTES (64ull << 20)
+#define RESERVE_SHARE 50 /* of a small file system: a fiftieth */
+
 void ps_store_path(char ret_path[PS_STORE_PATH_MAX], const uint8_t sha256[32])
 {
     char hex[PS_SHA256_HEX];
@@ -200,4 +203,19 @@ int ps_store_free_bytes(struct ps_store *self, uint64_t *ret_bytes)
         return ps_err_from_errno(errno);
     *ret_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     return 0;
+}
+
+int ps_store_room(struct ps_store *self, uint64_t bytes, struct ps_error *reterr)
+{
+    struct statvfs fs;
+    uint64_t free_bytes, reserve;
+
+    if (fstatvfs(self->root_fd, &fs) != 0)
+        return ps_store_fail(self, errno, "looking at", ".", reterr);
+    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    reserve = PS_MIN(RESERVE_BYTES, (uint64_t)fs.f_blocks * fs.f_frsize / RESERVE_SHARE);
+    if (free_bytes >= reserve && free_bytes - reserve >= bytes)
+        return 0;
+    return ps_error_set(reterr, PS_ERR_NOSPACE, "store: %llu bytes are free in %s, too few for %llu more",
+                        (unsigned long long)free_bytes, self->dir, (unsigned long long)bytes);
 }

@@ -66,6 +66,10 @@ int ps_store_open_sample(struct ps_store *self, const uint8_t sha256[32], int *r
 /* Free bytes for unprivileged users on the store's file system. */
 int ps_store_free_bytes(struct ps_store *self, uint64_t *ret_bytes);
 
+/* Is there room for so many bytes more? PS_ERR_NOSPACE when they would leave less than a reserve (64 MiB, or 2 % of a
+ * small file system): the database lives there too, and does not take a full disk well. */
+int ps_store_room(struct ps_store *self, uint64_t bytes, struct ps_error *reterr);
+
 /* Begins a batch. */
 int ps_store_batch_new(struct ps_store *self, struct ps_store_batch **ret_batch, struct ps_error *reterr);
 /* Writes data as a temporary. The same sha256 twice in a batch is stored once. */

@@ -21,9 +21,9 @@
 #define PS_SOURCE_PATH_BYTES  8192
 #define PS_BATCH_ID_BYTES     128
 #define PS_PROFILE_BYTES      64 /* also an engine's name */
-#define PS_TAGS_N             64
+#define PS_TAGS_N             32
 #define PS_TAG_BYTES          128
-#define PS_ENGINES_N          64
+#define PS_ENGINES_N          32
 
 enum ps_visibility { PS_VISIBLE_EVERYONE = 0, PS_VISIBLE_TEAM = 1, PS_VISIBLE_OWNER = 2 };
 

@@ -84,6 +84,7 @@ struct ps_ingest_request {
 
     /* Ingest's own. */
     bool own_files;       /* files was made by ingest */
+    bool charged;         /* it counts in the queue */
     size_t charged_bytes; /* what it counts in the queue */
 };
 
@@ -97,7 +98,9 @@ struct ps_ingest_news {
 };
 
 struct ps_ingest_config {
-    const char *conninfo;      /* copied */
+    const char *conninfo; /* copied */
+    const char *app;      /* application_name, the same as the master's scan threads have, so that a successor
+                                  can end them all; copied; NULL: phagescan-master */
     struct ps_store *store;    /* borrowed; the two threads write to it */
     uint64_t max_sample_bytes; /* 0: 512 MiB */
     size_t queue_bytes;        /* 0: 256 MiB of bodies waiting or in work */
@@ -105,6 +108,8 @@ struct ps_ingest_config {
     size_t group_files;        /* 0: 4,096 files, and */
     size_t group_bytes;        /* 0: 32 MiB in one group (a single request may be larger) */
     void (*news)(void *arg, const struct ps_ingest_news *news); /* may be NULL */
+    void (*stale)(void *arg,
+                  uint64_t epoch); /* the database refused this epoch; may be NULL; must not block */
     void *arg;
 };
 
@@ -121,6 +126,7 @@ void ps_ingest_stop(struct ps_ingest **self_p);
 int ps_ingest_send(struct ps_ingest *self, struct ps_ingest_request *request);
 /* Releases results and what else ingest made. */
 void ps_ingest_request_fini(struct ps_ingest_request *request);
+void ps_ingest_results_free(struct ps_ingest_request *request); /* the results alone */
 
 /* The epoch under which this master writes; 0: it does not (standby). Any thread. Takes effect with the next
  * group; a group whose epoch is no longer the database's fails with PS_ERR_UNAVAILABLE. */
