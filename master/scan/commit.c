@@ -40,8 +40,13 @@ void ps_commit_free(struct ps_commit **self_p)
 
 static int look_up_names(struct ps_commit *self, struct ps_error *reterr)
 {
-    int r = 0;
+    int r = ps_pg_ready(self->pg, reterr);
 
+    /* After a reconnect it may be another database, restored from an older copy: ids are asked for anew. */
+    if (r == 0 && ps_pg_backend(self->pg) != self->backend) {
+        ps_names_clear(self->names);
+        self->backend = ps_pg_backend(self->pg);
+    }
     for (size_t i = 0; i < self->entries_n && r == 0; i++) {
         struct entry *e = &self->entries[i];
         const struct ps_finding *f = e->finding;

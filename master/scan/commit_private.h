@@ -33,6 +33,7 @@ struct ps_commit {
     struct ps_pg *pg;         /* lent */
     struct ps_events *events; /* lent */
     struct ps_names *names;
+    int backend; /* of the connection that names were asked of */
 
     /* The batch in work; all memory is kept for the next. */
     struct entry entries[PS_COMMIT_N]; /* by job */
