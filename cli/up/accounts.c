@@ -15,12 +15,15 @@ extern char **environ;
 
 static int run_useradd(const char *name)
 {
-    char *argv[] = {"useradd",      "--system", "--user-group",      "--no-create-home", "--home-dir",
-                    "/nonexistent", "--shell",  "/usr/sbin/nologin", (char *)name,       NULL};
+    const char *argv[] = {"useradd",      "--system",
+                          "--user-group", "--no-create-home",
+                          "--home-dir",   "/nonexistent",
+                          "--shell",      "/usr/sbin/nologin",
+                          name,           NULL};
     pid_t pid;
     int status;
 
-    if (posix_spawn(&pid, "/usr/sbin/useradd", NULL, NULL, argv, environ) != 0)
+    if (posix_spawn(&pid, "/usr/sbin/useradd", NULL, NULL, (char *const *)argv, environ) != 0)
         return PS_ERR_IO;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)

@@ -1,6 +1,7 @@
 #include "cli/up/cluster.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <libpq-fe.h>
 #include <pwd.h>
@@ -41,15 +42,19 @@ static int find_program(char *path, size_t max, const char *program, struct ps_e
     return 0;
 }
 
-static int run_as(const struct ps_account *account, char *const argv[], struct ps_error *reterr)
+static int run_as(const struct ps_account *account, const char *const argv[], struct ps_error *reterr)
 {
     int status;
     pid_t pid = fork(); /* no threads here */
 
     if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+        if (null >= 0)
+            (void)dup2(null, STDOUT_FILENO); /* its chatter; errors come on standard error */
         if (ps_account_become(account) != 0 || chdir("/") < 0)
             _exit(126);
-        execv(argv[0], argv);
+        execv(argv[0], (char *const *)argv);
         _exit(127);
     }
     if (pid < 0)
@@ -71,17 +76,15 @@ static int make_cluster(const struct ps_layout *layout, const struct ps_accounts
     if (r)
         return r;
     ps_log(PS_LOG_INFO, "cluster-made", "directory=%s", PS_LOGQ(layout->pg));
-    char *argv[] = {initdb,
-                    "--pgdata",
-                    (char *)layout->pg,
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
-                    "--username=" PS_CLUSTER_ROLE,
-                    "--auth=peer",
-                    "--no-instructions",
-                    NULL};
-    /* Its chatter is for a log, not for the person who waits. */
-    fflush(NULL);
+    const char *argv[] = {initdb,
+                          "--pgdata",
+                          layout->pg,
+                          "--encoding=UTF8",
+                          "--locale=C.UTF-8",
+                          "--username=" PS_CLUSTER_ROLE,
+                          "--auth=peer",
+                          "--no-instructions",
+                          NULL};
     return run_as(&accounts->database, argv, reterr);
 }
 

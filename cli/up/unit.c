@@ -84,7 +84,8 @@ static void rotate_log(struct ps_unit *self)
 }
 
 /* Runs in the child, between fork and exec: async-signal-safe calls only. */
-static void become_program(const struct ps_unit *self, char **argv, int ready_w, int log_w, pid_t parent)
+static void become_program(const struct ps_unit *self, const char *const *argv, int ready_w, int log_w,
+                           pid_t parent)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -107,13 +108,13 @@ static void become_program(const struct ps_unit *self, char **argv, int ready_w,
     (void)signal(SIGPIPE, SIG_DFL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    execv(argv[0], argv);
+    execv(argv[0], (char *const *)argv);
     _exit(127);
 }
 
 int ps_unit_start(struct ps_unit *self, uint64_t now_ms, struct ps_error *reterr)
 {
-    char *argv[PS_UNIT_ARGS_MAX + 1] = {NULL};
+    const char *argv[PS_UNIT_ARGS_MAX + 1] = {NULL};
     int ready[2] = {-1, -1}, log[2] = {-1, -1};
     size_t n = 0;
     pid_t parent = getpid();
