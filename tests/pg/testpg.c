@@ -313,12 +313,21 @@ pid_t ps_testpg_pid(const struct ps_testpg *self)
     return self->pid;
 }
 
+static void drop_notice(void *arg, const PGresult *result)
+{
+    (void)arg;
+    (void)result; /* "truncate cascades to ..." is no news */
+}
+
 static PGresult *query(struct ps_testpg *self, const char *sql)
 {
     PGconn *conn = PQconnectdb(self->conninfo);
-    PGresult *result = PQexec(conn, sql);
-    ExecStatusType status = PQresultStatus(result);
+    PGresult *result;
+    ExecStatusType status;
 
+    PQsetNoticeReceiver(conn, drop_notice, NULL);
+    result = PQexec(conn, sql);
+    status = PQresultStatus(result);
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
         die("%s: %s", sql, PQerrorMessage(conn));
     PQfinish(conn);
