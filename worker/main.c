@@ -77,7 +77,8 @@ static int part_with_root(struct worker *self, struct ps_error *reterr)
                                     .tmp = tmp,
                                     .engines = engines};
     int error = own(settings->cache_dir, services, reterr);
-    if (!error && chown(self->room.path, services.uid, services.gid) < 0)
+    if (!error && (chown(settings->tmp_dir, services.uid, services.gid) < 0 ||
+                   chown(self->room.path, services.uid, services.gid) < 0))
         error = ps_error_set(reterr, PS_ERR_DENIED, "%s: %s", self->room.path, strerror(errno));
     if (!error)
         error = ps_launcher_fork(&self->launcher, &conf, reterr);

@@ -48,6 +48,7 @@ struct ps_roster {
     unsigned stepping; /* engine whose host may have more to say; n: none */
     struct epoll_event ready[EVENTS_N];
     int ready_n;          /* of these, still to be looked at */
+    bool polled;          /* in this round, which lasts until step says that there is no more */
     struct ps_host *dead; /* kept until its last texts are not lent any more */
 };
 
@@ -227,11 +228,13 @@ static bool translate(struct ps_roster *self, unsigned number, const struct ps_h
     return true;
 }
 
-/* The next engine whose host may have something: those that poll names, and those whose time has come. */
+/* The next engine whose host may have something: those that poll names, asked once a round, and those whose time has
+ * come. */
 static bool next_host(struct ps_roster *self, uint64_t now_ms)
 {
-    if (self->ready_n == 0)
+    if (!self->polled)
         self->ready_n = PS_MAX(epoll_wait(self->epoll_fd, self->ready, EVENTS_N, 0), 0);
+    self->polled = true;
     if (self->ready_n > 0) {
         self->stepping = self->ready[--self->ready_n].data.u32;
         return true;
@@ -261,6 +264,7 @@ bool ps_roster_step(struct ps_roster *self, uint64_t now_ms, struct ps_roster_ev
     for (size_t turn = 0; turn < STEPS_MAX; turn++) {
         if (self->stepping == self->n && !next_host(self, now_ms)) {
             restart_due(self, now_ms);
+            self->polled = false;
             return false;
         }
         unsigned number = self->stepping;

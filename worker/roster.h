@@ -82,7 +82,8 @@ void ps_roster_free(struct ps_roster **self_p);
 /* Readable when step may have something; the same for the roster's life. */
 int ps_roster_fd(const struct ps_roster *self);
 uint64_t ps_roster_due_ms(const struct ps_roster *self);
-/* Takes the next event: true with *ret_event. Restarts what is due. Bounded work; call it until it says false. */
+/* Takes the next event: true with *ret_event. Restarts what is due. Call it until it says false, which ends a round:
+ * what came meanwhile leaves fd readable. */
 bool ps_roster_step(struct ps_roster *self, uint64_t now_ms, struct ps_roster_event *ret_event);
 
 size_t ps_roster_n(const struct ps_roster *self);

@@ -10,8 +10,9 @@
 #include "base/mem.h"
 #include "worker/state.h"
 
-#define WATCHED_N 3   /* peer, roster, signals */
-#define WAIT_MS   100 /* between two looks whether READY may go */
+#define WATCHED_N   3     /* peer, roster, signals */
+#define WAIT_MAX_MS 60000 /* longest sleep */
+#define WAIT_MS     100   /* between two looks whether READY may go */
 
 static uint64_t soonest_ms(const struct ps_session *self, uint64_t now_ms, uint64_t peer_ms)
 {
@@ -26,16 +27,30 @@ static uint64_t soonest_ms(const struct ps_session *self, uint64_t now_ms, uint6
     return due_ms;
 }
 
+/* Each look at a socket costs system calls: only those are looked at that have something. */
+static void note_woken(struct ps_session *self, const struct epoll_event *events, int n, bool peer_due)
+{
+    self->peer_woke = peer_due;
+    self->roster_woke = ps_roster_due_ms(self->roster) <= self->now_us / 1000;
+    for (int i = 0; i < n; i++) {
+        self->peer_woke |= events[i].data.fd == ps_peer_fd(self->peer);
+        self->roster_woke |= events[i].data.fd == ps_roster_fd(self->roster);
+    }
+}
+
 static int wait_events(struct ps_session *self)
 {
     struct epoll_event events[WATCHED_N];
     uint64_t now_ms = ps_clock_mono_ms();
-    uint64_t due_ms = soonest_ms(self, now_ms, ps_peer_tick(self->peer, now_ms));
-    int timeout_ms = due_ms <= now_ms ? 0 : (int)PS_MIN(due_ms - now_ms, 60000);
+    uint64_t peer_ms = ps_peer_tick(self->peer, now_ms);
+    uint64_t due_ms = soonest_ms(self, now_ms, peer_ms);
+    int n = epoll_wait(self->epoll_fd, events, WATCHED_N,
+                       due_ms <= now_ms ? 0 : (int)PS_MIN(due_ms - now_ms, WAIT_MAX_MS));
 
-    if (epoll_wait(self->epoll_fd, events, WATCHED_N, timeout_ms) < 0 && errno != EINTR)
+    if (n < 0 && errno != EINTR)
         return PS_ERR_IO;
     self->now_us = ps_clock_mono_us();
+    note_woken(self, events, n, peer_ms <= now_ms);
     return 0;
 }
 
@@ -80,8 +95,10 @@ int ps_session_run(struct ps_session *self)
         if (error)
             return error;
         take_signals(self);
-        ps_talk_listen(self);
-        ps_work_engines(self);
+        if (self->peer_woke)
+            ps_talk_listen(self);
+        if (self->roster_woke)
+            ps_work_engines(self);
         ps_work_step(self);
         ps_talk_say(self);
         if (self->draining && drained(self))

@@ -27,6 +27,8 @@ struct ps_session {
     uint32_t window;         /* W: leases at most, while nothing presses */
     uint32_t credit;         /* leases at most, as the broker knows it */
     uint64_t now_us;         /* monotonic, of this turn */
+    bool peer_woke;          /* the peer has something, in this turn */
+    bool roster_woke;        /* the engines have */
     uint64_t started_us;     /* monotonic, of the session's begin */
     uint64_t boot;           /* the broker's */
     bool welcome;            /* a session is open: READY may go, or has gone */
