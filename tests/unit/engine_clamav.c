@@ -179,6 +179,36 @@ static void sets_and_versions(void **state)
     ps_engine_entry.close(engine);
 }
 
+/* Databases with a header give their versions and times; what has none is hashed beside them. */
+static void versions_of_databases(void **state)
+{
+    struct ps_clamav_definitions definitions;
+    char err[256], head[513];
+
+    (void)snprintf(head, sizeof(head), "%-512s",
+                   "ClamAV-VDB:01 Jan 2026 08-00 +0000:27800:10:90:md5:dsig:b:1767254400");
+    fake_write(*state, "daily.cvd", head);
+    (void)snprintf(head, sizeof(head), "%-512s",
+                   "ClamAV-VDB:01 Jan 2020 08-00 +0000:62:10:90:md5:dsig:b:1577865600");
+    fake_write(*state, "main.cld", head);
+    assert_int_equal(ps_clamav_definitions_read(&definitions, *state, err, sizeof(err)), 0);
+    assert_int_equal(definitions.files, 2);
+    assert_true(definitions.official);
+    assert_string_equal(definitions.version, "daily-27800 main-62");
+    assert_int_equal(definitions.built_at, 1767254400);
+
+    fake_write(*state, "site.hdb", "5d41402abc4b2a76b9719d911017c592:5:Test.Hello\n");
+    assert_int_equal(ps_clamav_definitions_read(&definitions, *state, err, sizeof(err)), 0);
+    assert_true(definitions.official);
+    assert_true(!strncmp(definitions.version, "daily-27800 main-62 ", 20));
+    assert_int_equal(strlen(definitions.version), 36);
+    assert_true(definitions.built_at > 1767254400);
+
+    fake_write(*state, "daily.cvd", "no header");
+    assert_int_equal(ps_clamav_definitions_read(&definitions, *state, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "daily.cvd"));
+}
+
 /* What does not load, or is set to nonsense, is said in one sentence that names it. */
 static void refusals(void **state)
 {
@@ -332,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_temporary_directory, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(rar_without_unrar, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(sets_and_versions, unit_setup_dir, unit_teardown_dir),
+        cmocka_unit_test_setup_teardown(versions_of_databases, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(refusals, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(all_matches, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test(meanings),
