@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/outcome.h"
+#include "worker/host/deadly.h"
 #include "worker/host/packet.h"
 #include "worker/host/report.h"
 
@@ -41,25 +41,13 @@ static uint64_t peak_bytes(void)
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
-/* Process 1 of a pid namespace is immune against signals that it sends to itself, abort()'s above all: these handlers
- * make them deadly again, with an exit status that says which. Faults of the processor need them not, but look the
- * same this way. */
-static void die_of(int sig)
-{
-    _exit(128 + sig);
-}
-
 static void reset_signals(void)
 {
-    static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM, SIGXCPU};
-    struct sigaction action = {.sa_handler = die_of, .sa_flags = (int)SA_RESETHAND};
     sigset_t none;
 
-    (void)sigemptyset(&none); /* none of these can fail with valid signals */
-    for (size_t i = 0; i < PS_ARRAY_N(deadly); i++)
-        (void)sigaction(deadly[i], &action, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
+    ps_deadly_signals();
     (void)signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails with EFBIG instead */
+    (void)sigemptyset(&none);       /* none of these can fail with valid signals */
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

@@ -14,9 +14,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "worker/host/command.h"
 #include "worker/host/host_in.h"
 #include "worker/host/launcher.h"
-#include "worker/host/command.h"
 #include "worker/host/words.h"
 
 #define STEP_MAX    256  /* packets taken in one ps_host_step at most */

@@ -115,7 +115,7 @@ struct ps_host_result {
     const char *type;   /* MIME type, from the type engine; "" */
     const char *traits; /* a JSON object as text, at most PS_TRAITS_MAX bytes; "" for none */
     size_t traits_len;  /* bytes of it */
-    uint64_t run_us;    /* from HAVE to the end, by our clock */
+    uint64_t run_us;    /* from the child having the sample to the end */
     uint64_t cpu_us;    /* processor time */
     uint64_t peak_kib;  /* peak resident memory of the child's life; 0 while it lives on */
 };

@@ -38,6 +38,7 @@ struct slot {
     uint32_t run_ms;
     int sample;                     /* own file description; -1 without a job */
     unsigned starts, reruns;        /* children tried for it, runs after SIGKILL */
+    uint64_t sent_us;               /* JOB, monotonic */
     uint64_t from_us;               /* HAVE, monotonic */
     struct ps_collect *collect;     /* owned; what the job has brought */
     struct ps_host_result *result;  /* lent by collect, from the end of the job on */

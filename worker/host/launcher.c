@@ -21,8 +21,8 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sock.h"
-#include "worker/host/host.h"
 #include "worker/host/command.h"
+#include "worker/host/host.h"
 
 #define MAGIC       0x6c6e6368u
 #define REQUEST_MAX (64 * 1024) /* bytes of a request: a longer one is refused at the session's end */
@@ -146,7 +146,8 @@ static int read_start(const struct launcher *self, size_t len, struct start *ret
 }
 
 /* In the forked process: becomes the engines account and the program. Comes back only on failure. */
-static void become(const struct launcher *self, char **argv, int control, struct ps_error *reterr)
+static void become(const struct launcher *self, char **argv, const char *tmp, int control,
+                   struct ps_error *reterr)
 {
     sigset_t none;
 
@@ -155,13 +156,17 @@ static void become(const struct launcher *self, char **argv, int control, struct
     (void)signal(SIGPIPE, SIG_DFL);
     (void)dup2(control, PS_SPAWN_CONTROL_FD);
     (void)fcntl(PS_SPAWN_CONTROL_FD, F_SETFD, 0);
+    if (chdir(tmp) < 0) {
+        (void)ps_error_set(reterr, PS_ERR_IO, "%s can't be entered: %s", tmp, strerror(errno));
+        return;
+    }
     if (ps_account_become(self->conf.engines, reterr))
         return;
     (void)execve(argv[0], argv, ps_spawn_environ());
     (void)ps_error_set(reterr, PS_ERR_IO, "%s can't be started: %s", argv[0], strerror(errno));
 }
 
-static int fork_zygote(const struct launcher *self, char **argv, int control, pid_t *ret_pid,
+static int fork_zygote(const struct launcher *self, char **argv, const char *tmp, int control, pid_t *ret_pid,
                        struct ps_error *reterr)
 {
     PS_CLOSE int from = -1, to = -1;
@@ -179,7 +184,7 @@ static int fork_zygote(const struct launcher *self, char **argv, int control, pi
     if (pid < 0)
         return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "no process can be forked: %s", strerror(errno));
     if (pid == 0) {
-        become(self, argv, control, &error);
+        become(self, argv, tmp, control, &error);
         (void)ps_file_write_all(to, &error,
                                 sizeof(error)); /* unread, the end of the pipe says failure enough */
         _exit(127);
@@ -230,10 +235,10 @@ static int start(struct launcher *self, size_t len, int control, struct reply *r
                             PS_LAUNCHER_HOSTS_MAX);
     tmp = ps_strf("%s/%s-%u", self->conf.tmp, wanted.conf.engine, ++self->last);
     rc = tmp ? make_tmp(self, tmp) : PS_ERR_NOMEM;
-    rc = rc ? rc : ps_spawn_argv(&wanted.conf, tmp, true, &argv);
+    rc = rc ? rc : ps_spawn_argv(&wanted.conf, ".", true, &argv);
     if (rc)
         return ps_error_set(reterr, rc, "the launcher can't prepare a zygote: %s", ps_err_text(rc));
-    rc = fork_zygote(self, argv, control, &pid, reterr);
+    rc = fork_zygote(self, argv, tmp, control, &pid, reterr);
     if (rc)
         return rc;
     *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);

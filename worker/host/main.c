@@ -14,11 +14,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "worker/host/account.h"
+#include "worker/host/command.h"
+#include "worker/host/deadly.h"
 #include "worker/host/fds.h"
 #include "worker/host/packet.h"
 #include "worker/host/selftest.h"
 #include "worker/host/settings.h"
-#include "worker/host/command.h"
 #include "worker/host/try.h"
 #include "worker/host/zygote.h"
 
@@ -60,13 +61,23 @@ static int tidy_process(int control)
     (void)umask(077);
     environ = (char **)ps_spawn_environ();
     tzset();
-    (void)signal(SIGPIPE, SIG_IGN);
+    ps_deadly_signals();
     if (control >= 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (poll(&at, 1, 0) > 0 && (at.revents & (POLLHUP | POLLERR)))
             return PS_ERR_CLOSED; /* it ended before the line above */
     }
     return 0;
+}
+
+/* The directory becomes where this process stands: whoever it becomes may not be able to reach it from the root on. */
+static int enter_tmp(const char *tmp, struct ps_error *reterr)
+{
+    int rc = ps_file_mkdirs(tmp, 0700);
+
+    if (!rc && chdir(tmp) < 0)
+        rc = ps_err_from_errno(errno);
+    return rc ? ps_error_set(reterr, rc, "%s can't be used: %s", tmp, ps_err_text(rc)) : 0;
 }
 
 /* As root: becomes settings' account, which gets the directory for temporary files. */
@@ -80,7 +91,7 @@ static int leave_root(struct ps_settings *settings, struct ps_error *reterr)
     rc = ps_account_find(settings->account, &account, reterr);
     if (rc)
         return rc;
-    if (settings->tmp && chown(settings->tmp, account.uid, account.gid) < 0)
+    if (chown(".", account.uid, account.gid) < 0)
         return ps_error_set(reterr, PS_ERR_IO, "%s can't be given to %s: %s", settings->tmp,
                             settings->account, strerror(errno));
     rc = ps_account_become(account, reterr);
@@ -92,15 +103,18 @@ static int leave_root(struct ps_settings *settings, struct ps_error *reterr)
     return 0;
 }
 
-static int make_tmp(const struct ps_settings *settings, struct ps_error *reterr)
+/* Empties it, and calls it by a name that works for this account. */
+static int clear_tmp(struct ps_settings *settings, struct ps_error *reterr)
 {
-    int rc;
+    int rc = ps_file_remove_tree(".", false);
 
-    if (!settings->tmp)
-        return ps_error_set(reterr, PS_ERR_INVALID, "--tmp is missing");
-    rc = ps_file_mkdirs(settings->tmp, 0700);
-    rc = rc ? rc : ps_file_remove_tree(settings->tmp, false);
-    return rc ? ps_error_set(reterr, rc, "%s can't be used: %s", settings->tmp, ps_err_text(rc)) : 0;
+    if (rc)
+        return ps_error_set(reterr, rc, "%s can't be emptied: %s", settings->tmp, ps_err_text(rc));
+    if (access(settings->tmp, W_OK | X_OK) == 0)
+        return 0;
+    free(settings->tmp);
+    settings->tmp = ps_strf(".");
+    return settings->tmp ? 0 : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
 }
 
 struct host {
@@ -131,7 +145,8 @@ static int load(struct host *host, struct ps_error *reterr)
         return ps_error_set(reterr, PS_ERR_INVALID, "--plugin is missing");
     rc = ps_plugin_load(&host->plugin, &conf, reterr);
     (void)ps_file_remove_tree(dir, true); /* cleared again with all of tmp */
-    host->plugin ? (void)(host->plugin->lent.tmpdir = NULL) : (void)0;
+    if (host->plugin)
+        host->plugin->lent.tmpdir = NULL; /* its time is over */
     return rc;
 }
 
@@ -203,14 +218,39 @@ static int say_failed(int control, const struct ps_error *error)
     return EXIT_TROUBLE;
 }
 
+/* A path that works from another directory, too. One that leads nowhere stays as it is, for the message about it. */
+static void make_absolute(char **path)
+{
+    char *absolute = *path ? realpath(*path, NULL) : NULL;
+
+    if (!absolute)
+        return;
+    free(*path);
+    *path = absolute;
+}
+
+/* Where and as whom everything else happens. */
+static int move_in(struct host *host, struct ps_error *reterr)
+{
+    int rc;
+
+    if (!host->settings.tmp)
+        return ps_error_set(reterr, PS_ERR_INVALID, "--tmp is missing");
+    make_absolute(&host->settings.plugin);
+    make_absolute(&host->settings.signatures);
+    make_absolute(&host->settings.data);
+    rc = enter_tmp(host->settings.tmp, reterr);
+    rc = rc ? rc : leave_root(&host->settings, reterr);
+    rc = rc ? rc : ps_jail_enter(&host->jail, reterr);
+    return rc ? rc : clear_tmp(&host->settings, reterr);
+}
+
 /* The life of a zygote. */
 static int serve(struct host *host)
 {
     struct ps_error error = {0};
-    int rc = leave_root(&host->settings, &error);
+    int rc = move_in(host, &error);
 
-    rc = rc ? rc : ps_jail_enter(&host->jail, &error);
-    rc = rc ? rc : make_tmp(&host->settings, &error);
     rc = rc ? rc : prepare(host, &error);
     if (rc)
         return say_failed(host->control, &error);
@@ -232,10 +272,9 @@ static int show_walls(struct host *host)
     host->settings.tmp = mkdtemp(tmp) ? ps_strf("%s", tmp) : NULL;
     if (!host->settings.tmp)
         return EXIT_TROUBLE;
-    rc = leave_root(&host->settings, &error);
-    rc = rc ? rc : ps_jail_enter(&host->jail, &error);
+    rc = move_in(host, &error);
     rc = rc ? rc : settle(host, &error);
-    (void)rmdir(tmp); /* empty; as root it stays behind when /tmp is not ours: nothing but a name */
+    (void)rmdir(tmp); /* empty, and owned by whom this process became */
     if (rc) {
         (void)fprintf(stderr, "%s\n", error.text);
         return EXIT_TROUBLE;

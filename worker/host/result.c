@@ -25,7 +25,7 @@ struct ps_collect {
     bool cut;                               /* over a limit: something was dropped */
     bool last, silence_counts;              /* of DONE */
     enum ps_outcome said;                   /* outcome of DONE */
-    uint64_t cpu_us;                        /* of DONE */
+    uint64_t run_us, cpu_us;                /* of DONE */
     const char *breach;                     /* what the child did; static; NULL for nothing */
     char label[PS_LABEL_MAX + 1];
     char reason[PS_TEXT_MAX + 1];
@@ -75,7 +75,7 @@ void ps_collect_restart(struct ps_collect *self)
     self->worst = self->said = 0;
     self->cut = self->last = false;
     self->silence_counts = true;
-    self->cpu_us = 0;
+    self->run_us = self->cpu_us = 0;
     self->breach = NULL;
     self->label[0] = self->reason[0] = self->type[0] = '\0';
     self->result = (struct ps_host_result){0};
@@ -205,6 +205,7 @@ static enum ps_collected take_done(struct ps_collect *self, const struct ps_msg_
     self->said = msg->outcome;
     self->silence_counts = msg->counted;
     self->last = msg->last;
+    self->run_us = msg->run_us;
     self->cpu_us = msg->cpu_us;
     ps_text_copy(self->reason, sizeof(self->reason), msg->reason);
     ps_text_copy(self->type, sizeof(self->type), msg->type);
@@ -323,6 +324,7 @@ struct ps_host_result *ps_collect_finish(struct ps_collect *self, enum ps_fate f
                                       .reason = self->reason,
                                       .type = self->type,
                                       .traits = self->text ? self->text : "",
+                                      .run_us = self->run_us,
                                       .cpu_us = self->cpu_us};
     result->traits_len = strlen(result->traits);
     return result;

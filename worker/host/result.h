@@ -39,8 +39,7 @@ void ps_collect_restart(struct ps_collect *self);
 enum ps_collected ps_collect_take(struct ps_collect *self, const struct ps_msg *msg);
 /* True when DONE said that the child will exit. */
 bool ps_collect_last(const struct ps_collect *self);
-/* The result. fate and why (a sentence; NULL or "" for none) say how it ended. run_us and peak_kib are the caller's to fill in; cpu_us
- * comes from DONE where there was one. Lent until the next start or free. */
+/* The result. fate and why (a sentence; NULL or "" for none) say how it ended. run_us and cpu_us are the child's word in DONE, 0 without. Lent until the next start or free. */
 struct ps_host_result *ps_collect_finish(struct ps_collect *self, enum ps_fate fate, const char *why);
 
 #endif

@@ -41,10 +41,15 @@ static void finish(struct slot *slot, enum ps_fate fate, const char *why)
 {
     struct ps_host_result *result = ps_collect_finish(slot->collect, fate, why);
 
-    if (slot->running)
-        result->run_us = ps_clock_mono_us() - slot->from_us;
-    if (fate == PS_FATE_DONE)
+    uint64_t now_us = ps_clock_mono_us();
+
+    /* Short scans are over before we have read HAVE: there the child knows better, within what is possible. */
+    if (fate == PS_FATE_DONE) {
+        result->run_us = PS_MIN(result->run_us, now_us - slot->sent_us);
         slot->cpu_us += result->cpu_us;
+    } else if (slot->running) {
+        result->run_us = now_us - slot->from_us;
+    }
     slot->result = result;
     slot->has_job = slot->sent = slot->had_have = slot->running = false;
     slot->done = true;
@@ -91,6 +96,7 @@ void slot_send(struct ps_host *self, struct slot *slot, uint64_t now_ms)
     memcpy(msg->H_JOB.sha256, slot->sha256, sizeof(msg->H_JOB.sha256));
     rc = ps_packet_send(slot->sock, msg, slot->sample, MSG_DONTWAIT);
     slot->sent = true;
+    slot->sent_us = ps_clock_mono_us();
     /* A socket that takes nothing belongs to a child that has just ended or does not read: EXITED tells. */
     if (rc)
         slot_die(self, slot, PS_FATE_DONE, "", now_ms);
