@@ -27,14 +27,14 @@ struct kit {
     atomic_uint_fast64_t scans, submissions, stale;
 };
 
-static void kit_done(struct ps_ingest_request *request)
+static inline void kit_done(struct ps_ingest_request *request)
 {
     struct kit *kit = request->arg;
 
     assert(ps_mailbox_send(kit->done, request) == 0);
 }
 
-static void kit_news(void *arg, const struct ps_ingest_news *news)
+static inline void kit_news(void *arg, const struct ps_ingest_news *news)
 {
     struct kit *kit = arg;
 
@@ -43,7 +43,7 @@ static void kit_news(void *arg, const struct ps_ingest_news *news)
     atomic_fetch_add(&kit->submissions, news->submissions_n);
 }
 
-static void kit_stale(void *arg, uint64_t epoch)
+static inline void kit_stale(void *arg, uint64_t epoch)
 {
     struct kit *kit = arg;
 
@@ -51,7 +51,7 @@ static void kit_stale(void *arg, uint64_t epoch)
 }
 
 /* io: NULL for the system's. The database's epoch is 1, and so is ingest's. */
-static struct kit *kit_new(bool fsync, const struct ps_store_io *io)
+static inline struct kit *kit_new(bool fsync, const struct ps_store_io *io)
 {
     struct kit *kit = PS_NEW(struct kit);
     struct ps_ingest_config config = {.news = kit_news, .stale = kit_stale, .arg = kit};
@@ -72,7 +72,7 @@ static struct kit *kit_new(bool fsync, const struct ps_store_io *io)
     return kit;
 }
 
-static void kit_free(struct kit *kit)
+static inline void kit_free(struct kit *kit)
 {
     ps_ingest_stop(&kit->ingest);
     ps_store_close(&kit->store);
@@ -82,7 +82,7 @@ static void kit_free(struct kit *kit)
 }
 
 /* The next request that has been answered. */
-static struct ps_ingest_request *kit_wait(struct kit *kit)
+static inline struct ps_ingest_request *kit_wait(struct kit *kit)
 {
     void *msg = NULL;
 
@@ -91,7 +91,7 @@ static struct ps_ingest_request *kit_wait(struct kit *kit)
 }
 
 /* Sends a request and waits for its answer, which is returned. */
-static int kit_ask(struct kit *kit, struct ps_ingest_request *request)
+static inline int kit_ask(struct kit *kit, struct ps_ingest_request *request)
 {
     request->arg = kit;
     request->done = kit_done;
@@ -102,7 +102,7 @@ static int kit_ask(struct kit *kit, struct ps_ingest_request *request)
 }
 
 /* Appends one file to a batch's body. header: JSON without n and size, like "\"name\":\"a\"". */
-static void kit_put(struct ps_buf *body, unsigned n, const char *header, const void *data, size_t len)
+static inline void kit_put(struct ps_buf *body, unsigned n, const char *header, const void *data, size_t len)
 {
     PS_FREE char *json = ps_strf("{\"n\":%u,\"size\":%zu,%s}", n, len, header);
     uint32_t wire = htobe32((uint32_t)strlen(json));
@@ -113,14 +113,14 @@ static void kit_put(struct ps_buf *body, unsigned n, const char *header, const v
     assert_int_equal(ps_buf_error(body), 0);
 }
 
-static struct ps_ingest_request kit_body(const struct ps_buf *body, const char *key)
+static inline struct ps_ingest_request kit_body(const struct ps_buf *body, const char *key)
 {
     return (struct ps_ingest_request){
         .kind = PS_INGEST_BODY, .body = {body->data, body->len}, .idempotency_key = key};
 }
 
 /* A batch with one file per text; the answer's code. */
-static int kit_submit(struct kit *kit, const char *const *texts, size_t n, const char *options,
+static inline int kit_submit(struct kit *kit, const char *const *texts, size_t n, const char *options,
                       struct ps_ingest_request *ret_request)
 {
     struct ps_buf body;
@@ -138,7 +138,7 @@ static int kit_submit(struct kit *kit, const char *const *texts, size_t n, const
     return code;
 }
 
-static long long kit_count(struct kit *kit, const char *table)
+static inline long long kit_count(struct kit *kit, const char *table)
 {
     PS_FREE char *sql = ps_strf("select count(*) from %s", table);
 
