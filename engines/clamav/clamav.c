@@ -13,7 +13,7 @@
 
 #define MAGIC  0xC1A3A700U
 #define RUN_MS 60000U
-#define FILESIZE_MAX                                                                                         \
+#define FILESIZE_MAX \
     ((uint64_t)INT_MAX)  /* libclamav's own border: it keeps lengths in int in many places   \
                                           */
 #define FINDINGS_MAX 64  /* engine.h's limit for one scan */
@@ -367,7 +367,7 @@ static enum ps_found clamav_scan(void *engine, const struct ps_engine_sample *sa
         return PS_FOUND_INCOMPLETE;
     }
     tmpdir = cl_engine_get_str(self->engine, CL_ENGINE_TMPDIR, NULL);
-    if (!tmpdir || strcmp(tmpdir, sample->tmpdir))
+    if (!tmpdir || strcmp(tmpdir, sample->tmpdir) != 0)
         r = cl_engine_set_str(self->engine, CL_ENGINE_TMPDIR, sample->tmpdir);
     if (r == CL_CLEAN && sample->size) {
         if (ps_kit_map(sample, report, &bytes))

@@ -36,7 +36,7 @@ const struct ps_clamav_meaning *ps_clamav_meaning(const char *name)
 {
     const struct ps_clamav_meaning *row = meanings;
 
-    while (strncmp(name, row->prefix, strlen(row->prefix)))
+    while (strncmp(name, row->prefix, strlen(row->prefix)) != 0)
         row++;
     return row;
 }

@@ -71,7 +71,7 @@ int ps_kit_switch(const struct ps_engine_conf *conf, const char *key, bool fallb
         return 0;
     }
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
-        if (strcasecmp(text, yes[i]) && strcasecmp(text, no[i]))
+        if (strcasecmp(text, yes[i]) != 0 && strcasecmp(text, no[i]) != 0)
             continue;
         *ret_on = !strcasecmp(text, yes[i]);
         return 0;

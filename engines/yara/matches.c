@@ -53,7 +53,7 @@ static json_t *match_of(const YR_STRING *string, const YR_MATCH *match)
     for (int32_t i = 0; i < match->data_length && i < DATA_MAX; i++)
         (void)snprintf(hex + (size_t)i * 2, 3, "%02x", match->data[i]);
     return json_pack("{s:s, s:I, s:i, s:s}", "id", string->identifier, "offset",
-                     (json_int_t)(match->base + match->offset), "length", (int)match->match_length, "data",
+                     (json_int_t)match->base + match->offset, "length", (int)match->match_length, "data",
                      hex);
 }
 

@@ -129,7 +129,7 @@ static json_t *ask_engine(const char *engine, const struct files *files)
     (void)unit_path(host, build, "worker/host/phagescan-enginehost");
     (void)snprintf(plugin, sizeof(plugin), "--plugin=%s/engines/%s/%s.so", build, engine, engine);
     (void)snprintf(signatures, sizeof(signatures), "--signatures=%s/engines/%s/signatures", build, engine);
-    if (strcmp(engine, "clamav") && strcmp(engine, "yara"))
+    if (strcmp(engine, "clamav") != 0 && strcmp(engine, "yara") != 0)
         words[3] = NULL;
     text = run(words, files);
     assert_non_null(text);
