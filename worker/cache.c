@@ -25,7 +25,6 @@ struct ps_sample {
     uint64_t heard_ms;          /* last time a piece came or was asked for */
     unsigned attempts;          /* times that it was fetched from the start */
     size_t pins;                /* jobs that need it */
-    bool typed;                 /* type detection has run */
     char type[PS_NAME_MAX + 1]; /* its answer; "" for none */
     char *reason;               /* owned; why it failed; NULL for nothing */
     enum list list;             /* where prev and next lead */
@@ -530,13 +529,7 @@ const char *ps_sample_type(const struct ps_sample *sample)
     return sample->type;
 }
 
-bool ps_sample_typed(const struct ps_sample *sample)
-{
-    return sample->typed;
-}
-
 void ps_sample_set_type(struct ps_sample *sample, const char *mime)
 {
-    sample->typed = true;
     (void)snprintf(sample->type, sizeof(sample->type), "%s", mime); /* the wire's limit is the same */
 }

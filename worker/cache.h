@@ -101,10 +101,8 @@ const uint8_t *ps_sample_sha256(const struct ps_sample *sample);
 uint64_t ps_sample_size(const struct ps_sample *sample);
 /* The whole bytes, for the engine host, which opens them anew for each job; lent. READY only, else -1. */
 int ps_sample_fd(const struct ps_sample *sample);
-/* The MIME type that this worker's type engine found; "" while it did not. */
+/* The MIME type that this worker's type engine found; "" while it did not. Stays with the sample. */
 const char *ps_sample_type(const struct ps_sample *sample);
-/* Type detection has run, with or without success. */
-bool ps_sample_typed(const struct ps_sample *sample);
 void ps_sample_set_type(struct ps_sample *sample, const char *mime);
 
 #endif

@@ -1,6 +1,7 @@
 /* worker/main.c: phagescan-worker. The order of what happens here matters: settings, launcher (still root, one thread,
  * no socket), accounts, then everything else. */
 #include <czmq.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -180,6 +181,8 @@ static int prepare(struct worker *self, size_t *ret_descriptors, struct ps_error
         error = block_signals(self, reterr);
     if (!error)
         error = part_with_root(self, reterr);
+    if (settings->ready_fd > 0) /* for us alone; one that is not open is noticed when it is written */
+        (void)fcntl((int)settings->ready_fd, F_SETFD, FD_CLOEXEC);
     *ret_descriptors = raise_descriptors();
     if (!error)
         error = make_roster(self, reterr);

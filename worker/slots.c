@@ -13,7 +13,7 @@ struct ps_task {
     struct ps_sample *sample;   /* pinned once */
     struct ps_job *jobs;        /* all of them, typing runs and dropped ones too */
     struct ps_job *typist;      /* the job that will tell the type; NULL: none */
-    bool typeless;              /* the type engine went away: its answer is not waited for */
+    bool typeless;              /* the type engine had no answer, or went away: it is not waited for */
     char type[PS_NAME_MAX + 1]; /* what the broker knows; "" for nothing */
 };
 
@@ -126,7 +126,7 @@ static bool await_type(struct ps_slots *self, struct ps_job *job)
     struct ps_task *task = job->task;
     int typer = self->io.typer(self->io.context);
 
-    if (typer < 0 || (unsigned)typer == job->engine || task->typeless || ps_sample_typed(task->sample))
+    if (typer < 0 || (unsigned)typer == job->engine || task->typeless)
         return false;
 
     job->state = PS_JOB_TYPE;
@@ -355,6 +355,15 @@ void ps_slots_step(struct ps_slots *self, uint64_t now_us)
     }
 }
 
+/* A typist without an answer is not waited for again, on this occasion. */
+static void learn_answer(const struct ps_job *job, const char *type)
+{
+    if (type && type[0])
+        ps_sample_set_type(job->sample, type);
+    else if (job->task->typist == job)
+        job->task->typeless = true;
+}
+
 void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_end *end)
 {
     struct ps_job *job = self->slot[slot];
@@ -371,8 +380,7 @@ void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_e
     } else if (end->again && job->starts < PS_JOB_STARTS_MAX) {
         queue(self, job);
     } else {
-        if (task->typist == job || (end->type && end->type[0]))
-            ps_sample_set_type(task->sample, end->type ? end->type : "");
+        learn_answer(job, end->type);
         if (!job->typing)
             self->io.report(self->io.context, job, end->finished);
         drop(self, job);
