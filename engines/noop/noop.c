@@ -1,5 +1,5 @@
-/* engines/noop/noop.c: judges without looking. For benches that measure everything but an engine; not
- * installed. */
+/* engines/noop/noop.c: judges without looking. For benches that measure everything but an engine; installed with
+ * -Dbench=true only. */
 #include "engines/engine.h"
 
 static void noop_info(void *engine, struct ps_engine_info *ret_info)
