@@ -89,7 +89,6 @@ static void became_ready(struct ps_pgloop_conn *self)
         ps_pgloop_conn_broken(self, "connecting");
         return;
     }
-    PQsetNoticeReceiver(self->conn, drop_notice, NULL);
     self->state = PS_PGLOOP_READY;
     self->backoff_ms = 0;
     self->pool->last.text[0] = '\0';
@@ -132,6 +131,7 @@ void ps_pgloop_conn_open(struct ps_pgloop_conn *self)
         ps_pgloop_conn_broken(self, "connecting");
         return;
     }
+    PQsetNoticeReceiver(self->conn, drop_notice, NULL);
     self->state = PS_PGLOOP_CONNECTING;
     self->retry_at_ms = ps_clock_mono_ms() + CONNECT_MS;
     connect_step(self, PGRES_POLLING_WRITING);
