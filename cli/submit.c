@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -137,9 +138,20 @@ static void on_pack(void *arg, const struct ps_pack *pack)
     struct run *run = arg;
     struct ps_error why = {0};
 
-    (void)pack;
-    if (run->seen && ps_seen_sync(run->seen, &why) != 0)
+    if (run->seen && (ps_seen_done(run->seen, pack->key) != 0 || ps_seen_sync(run->seen, &why) != 0))
         ps_show_error(&run->show, NULL, why.text);
+}
+
+/* Before a pack goes out for the first time. */
+static void note_plan(struct run *run, const struct ps_pack *pack)
+{
+    struct ps_error why = {0};
+    int r = ps_seen_plan(run->seen, pack->key);
+
+    for (size_t i = 0; !r && i < pack->n; i++)
+        r = ps_seen_plan_path(run->seen, pack->files[i].path);
+    if (r || ps_seen_sync(run->seen, &why) != 0)
+        ps_show_error(&run->show, NULL, *why.text ? why.text : "the state file can't be written");
 }
 
 static void on_event(void *arg, const json_t *event)
@@ -231,6 +243,33 @@ static struct ps_pack *fill_pack(struct run *run)
     return pack && pack->n ? PS_TAKE(pack) : NULL;
 }
 
+/* A pack that an earlier run sent without learning what became of it: the same files in the same order under the same
+ * key. A file that has changed since makes it another body: the server refuses that key (409), the pack fails, and the
+ * files go out anew with a later run. */
+static struct ps_pack *planned_pack(struct run *run)
+{
+    struct ps_seen_plan *plan = ps_seen_take_plan(run->seen);
+    PS_CLEANUP(ps_pack_free) struct ps_pack *pack = ps_pack_new(plan->key);
+
+    for (size_t i = 0; pack && i < plan->n; i++) {
+        struct ps_error why = {0};
+        struct stat st;
+        int r = stat(plan->paths[i], &st) < 0 ? PS_ERR_NOTFOUND : 0;
+
+        if (!r)
+            r = ps_pack_add(pack, &run->pack_options, plan->paths[i], (uint64_t)st.st_size,
+                            ps_walk_mtime_ns(&st), &why);
+        if (r == PS_ERR_LIMIT && !pack->n)
+            r = ps_pack_large(pack, plan->paths[i], (uint64_t)st.st_size, ps_walk_mtime_ns(&st), &why);
+        if (r)
+            ps_show_error(&run->show, plan->paths[i], *why.text ? why.text : "it has vanished");
+        else
+            (void)ps_seen_note(run->seen, pack->files[pack->n - 1].key);
+    }
+    ps_seen_plan_free(&plan);
+    return pack && pack->n ? PS_TAKE(pack) : NULL;
+}
+
 static struct ps_pack *stdin_pack(struct run *run)
 {
     PS_CLEANUP(ps_pack_free) struct ps_pack *pack = new_pack(run);
@@ -243,6 +282,18 @@ static struct ps_pack *stdin_pack(struct run *run)
         return NULL;
     }
     return PS_TAKE(pack);
+}
+
+static struct ps_pack *next_pack(struct run *run)
+{
+    struct ps_pack *pack;
+
+    if (run->seen && ps_seen_has_plan(run->seen))
+        return planned_pack(run);
+    pack = run->stdin_due ? stdin_pack(run) : fill_pack(run);
+    if (pack && run->seen)
+        note_plan(run, pack);
+    return pack;
 }
 
 /* ---- the run ---- */
@@ -283,9 +334,14 @@ static bool reconcile(struct run *run, uint64_t now_ms)
     return true;
 }
 
+static bool has_more(const struct run *run)
+{
+    return run->stdin_due || !run->walked || (run->seen && ps_seen_has_plan(run->seen));
+}
+
 static bool finished(struct run *run, uint64_t now_ms)
 {
-    if (!run->walked || run->stdin_due || ps_send_waiting(run->send))
+    if (has_more(run) || ps_send_waiting(run->send))
         return false;
     if (!run->show.settings.wait || run->show.done_n >= run->show.sent_n)
         return true;
@@ -298,10 +354,10 @@ static void loop(struct run *run)
     uint64_t now_ms = ps_clock_mono_ms();
 
     while (!interrupted && !finished(run, now_ms)) {
-        bool more = ps_send_wants(run->send) && (run->stdin_due || !run->walked);
+        bool more = ps_send_wants(run->send) && has_more(run);
 
         if (more) {
-            struct ps_pack *pack = run->stdin_due ? stdin_pack(run) : fill_pack(run);
+            struct ps_pack *pack = next_pack(run);
 
             if (pack)
                 ps_send_give(run->send, pack);

@@ -1,8 +1,10 @@
 /* cli/submit/seen.h: the state file of a sweep (--resume): which files the server has acknowledged, by path, size and
  * modification time, so that a sweep goes on where it stopped and a later one skips what has not changed.
  *
- * Text, append-only: a line "phagescan-sweep 1 BATCH", then 32 hex digits a file. A line that was cut off by a crash is
- * passed over. 16 bytes of memory a file. One thread. */
+ * Text, append-only. A line "phagescan-sweep 1 BATCH"; before a pack is sent "+KEY" and a line "=PATH" for each of its
+ * files (control characters and % as %HH); when it is acknowledged 32 hex digits a file, then "-KEY". So a sweep that was
+ * killed between the server's commit and its own note sends the same pack again under the same Idempotency-Key, and the
+ * server takes no file twice. A line that was cut off by a crash is passed over. 16 bytes of memory a file. One thread. */
 #ifndef PS_CLI_SUBMIT_SEEN_H
 #define PS_CLI_SUBMIT_SEEN_H
 
@@ -26,9 +28,31 @@ const char *ps_seen_batch(const struct ps_seen *self);
 #define PS_SEEN_KEY 16
 void ps_seen_key(uint8_t ret_key[PS_SEEN_KEY], const char *path, uint64_t size, int64_t mtime_ns);
 /* True when the file was acknowledged by an earlier run. */
-bool ps_seen_has(const struct ps_seen *self, const uint8_t key[PS_SEEN_KEY]);
+bool ps_seen_has(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY]);
 /* Adds a key; durable after ps_seen_sync. */
 int ps_seen_add(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY]);
 int ps_seen_sync(struct ps_seen *self, struct ps_error *reterr);
+
+#define PS_SEEN_PACK_KEY_MAX 95
+
+/* A pack that an earlier run planned, and of which it does not know whether it was acknowledged. */
+struct ps_seen_plan {
+    char key[PS_SEEN_PACK_KEY_MAX + 1]; /* its Idempotency-Key */
+    char **paths;                       /* owned */
+    size_t n;
+    struct ps_seen_plan *next;
+};
+
+/* Notes a plan, durably, before the pack is sent: its key and then its paths. */
+int ps_seen_plan(struct ps_seen *self, const char *key);
+int ps_seen_plan_path(struct ps_seen *self, const char *path);
+/* The pack is acknowledged; its files were added. */
+int ps_seen_done(struct ps_seen *self, const char *key);
+/* Counts a file of an open plan as seen, so that the walk does not send it a second time. */
+int ps_seen_note(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY]);
+bool ps_seen_has_plan(const struct ps_seen *self);
+/* Takes out the next plan left open by an earlier run; NULL when there is none. The caller frees it. */
+struct ps_seen_plan *ps_seen_take_plan(struct ps_seen *self);
+void ps_seen_plan_free(struct ps_seen_plan **plan_p);
 
 #endif

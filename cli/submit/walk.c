@@ -49,6 +49,11 @@ static bool excluded(const struct ps_walk *self, const FTSENT *entry)
     return false;
 }
 
+int64_t ps_walk_mtime_ns(const struct stat *st)
+{
+    return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+}
+
 int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_error *reterr)
 {
     FTSENT *entry;
@@ -62,11 +67,9 @@ int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_
         case FTS_F:
             if (excluded(self, entry))
                 break;
-            *ret_file =
-                (struct ps_walk_file){.path = entry->fts_path,
-                                      .size = (uint64_t)entry->fts_statp->st_size,
-                                      .mtime_ns = entry->fts_statp->st_mtim.tv_sec * INT64_C(1000000000) +
-                                                  entry->fts_statp->st_mtim.tv_nsec};
+            *ret_file = (struct ps_walk_file){.path = entry->fts_path,
+                                              .size = (uint64_t)entry->fts_statp->st_size,
+                                              .mtime_ns = ps_walk_mtime_ns(entry->fts_statp)};
             return 1;
         case FTS_DNR:
         case FTS_ERR:

@@ -27,4 +27,8 @@ void ps_walk_free(struct ps_walk **self_p);
  * walk goes on with the next call). */
 int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_error *reterr);
 
+/* A file's modification time as the walk gives it. */
+struct stat;
+int64_t ps_walk_mtime_ns(const struct stat *st);
+
 #endif
