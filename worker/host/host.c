@@ -191,12 +191,13 @@ const struct ps_host_info *ps_host_info(const struct ps_host *self)
     return self->info.engine ? &self->info : NULL;
 }
 
+/* The first reason is the one that explains; later ones are its echoes. */
 static void fail(struct ps_host *self, const char *text)
 {
-    if (!self->told_failed)
-        (void)snprintf(self->text, sizeof(self->text), "%s", text); /* cut is readable */
-    self->failed = !self->told_failed;
-    self->told_failed = true;
+    if (self->told_failed)
+        return;
+    (void)snprintf(self->text, sizeof(self->text), "%s", text); /* cut is readable */
+    self->failed = self->told_failed = true;
 }
 
 static void on_loaded(struct ps_host *self, const struct ps_msg_H_LOADED *msg)
