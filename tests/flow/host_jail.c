@@ -455,9 +455,23 @@ static void an_engine_that_does_not_start_says_why(void **state)
     rig_free(rig);
 }
 
+/* The session of the next test, in a process of its own. */
+static void __attribute__((noreturn)) hang_and_say(struct rig *rig, int to)
+{
+    rig_start(rig, "crashy", 1, RIG_NONE, RIG_NONE);
+    (void)rig_wait(rig, PS_HOST_LOADED);
+    rig_run(rig, 0, 1, "CRASHY hang-ignore", 600000);
+    (void)rig_wait(rig, PS_HOST_HAVE);
+    if (write(to, "!", 1) != 1)
+        _exit(1);
+    for (;;)
+        (void)pause();
+}
+
 /* A session that is killed takes everything with it. */
 static void nothing_outlives_the_session(void **state)
 {
+    struct rig *rig = rig_new("crashy");
     pid_t pids[PIDS_MAX], session;
     size_t n = 0;
     int ready[2];
@@ -466,16 +480,8 @@ static void nothing_outlives_the_session(void **state)
     (void)state;
     assert_int_equal(pipe(ready), 0);
     session = fork();
-    if (session == 0) {
-        struct rig *rig = start_with(RIG_NONE);
-
-        rig_run(rig, 0, 1, "CRASHY hang-ignore", 600000);
-        (void)rig_wait(rig, PS_HOST_HAVE);
-        if (write(ready[1], "!", 1) != 1)
-            _exit(1);
-        for (;;)
-            (void)pause();
-    }
+    if (session == 0)
+        hang_and_say(rig, ready[1]);
     (void)close(ready[1]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     (void)close(ready[0]);
@@ -485,6 +491,7 @@ static void nothing_outlives_the_session(void **state)
     assert_int_equal(waitpid(session, NULL, 0), session);
     for (size_t i = 0; i < n; i++)
         RIG_UNTIL(!rig_alive(pids[i]));
+    rig_free(rig);
 }
 
 static int run_all(void)
