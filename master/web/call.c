@@ -7,7 +7,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
+#include "master/web/route.h"
 #include "master/web/server.h"
+#include "master/web/text.h"
 
 /* Lies in the request's pool: its disposal is the client's going. */
 struct guard {
@@ -36,6 +39,7 @@ struct ps_call *ps_call_new(struct ps_web *web, h2o_req_t *req, const struct ps_
     self->route = route;
     self->account_id = 1;
     self->team_id = 1;
+    web->calls_n++;
     return self;
 }
 
@@ -48,6 +52,7 @@ void ps_call_unref(struct ps_call *self)
 {
     if (--self->refs > 0)
         return;
+    self->web->calls_n--;
     if (self->state_free)
         self->state_free(self->state);
     free(self);
@@ -55,73 +60,24 @@ void ps_call_unref(struct ps_call *self)
 
 /* ---- what was asked ---- */
 
-static int hex_digit(uint8_t c)
+bool ps_call_is_head(const struct ps_call *self)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static struct ps_bytes percent_decode(h2o_mem_pool_t *pool, const char *at, size_t len)
-{
-    uint8_t *out = h2o_mem_alloc_pool(pool, len + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        int hi = -1, lo = -1;
-
-        if (at[i] == '%' && i + 2 < len) {
-            hi = hex_digit((uint8_t)at[i + 1]);
-            lo = hex_digit((uint8_t)at[i + 2]);
-        }
-        if (hi >= 0 && lo >= 0) {
-            out[n++] = (uint8_t)(hi * 16 + lo);
-            i += 2;
-        } else {
-            out[n++] = at[i] == '+' ? ' ' : (uint8_t)at[i];
-        }
-    }
-    out[n] = '\0';
-    return (struct ps_bytes){out, n};
+    return self->req && h2o_memis(self->req->method.base, self->req->method.len, H2O_STRLIT("HEAD"));
 }
 
 struct ps_bytes ps_call_param(struct ps_call *self, const char *name)
 {
-    size_t name_len = strlen(name);
+    const h2o_req_t *req = self->req;
 
-    if (!self->req || self->req->query_at == SIZE_MAX)
+    if (!req || req->query_at == SIZE_MAX)
         return (struct ps_bytes){0};
-    const char *at = self->req->path.base + self->req->query_at + 1;
-    const char *end = self->req->path.base + self->req->path.len;
-    while (at < end) {
-        const char *stop = memchr(at, '&', (size_t)(end - at));
-
-        if (!stop)
-            stop = end;
-        if ((size_t)(stop - at) > name_len && !memcmp(at, name, name_len) && at[name_len] == '=')
-            return percent_decode(&self->req->pool, at + name_len + 1, (size_t)(stop - at) - name_len - 1);
-        at = stop + 1;
-    }
-    return (struct ps_bytes){0};
-}
-
-static int parse_u64(struct ps_bytes text, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-
-    if (!text.len)
-        return PS_ERR_INVALID;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)text.at[i] - '0';
-
-        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, digit, &value))
-            return PS_ERR_INVALID;
-    }
-    *ret_value = value;
-    return 0;
+    struct ps_bytes query = {(const uint8_t *)req->path.base + req->query_at + 1,
+                             req->path.len - req->query_at - 1};
+    struct ps_bytes value = ps_web_query_value(query, name);
+    if (!value.at)
+        return (struct ps_bytes){0};
+    uint8_t *decoded = h2o_mem_alloc_pool(&self->req->pool, value.len + 1);
+    return (struct ps_bytes){decoded, ps_web_percent_decode(value, decoded)};
 }
 
 int ps_call_param_u64(struct ps_call *self, const char *name, uint64_t min, uint64_t max, uint64_t def,
@@ -130,12 +86,24 @@ int ps_call_param_u64(struct ps_call *self, const char *name, uint64_t min, uint
     struct ps_bytes text = ps_call_param(self, name);
     uint64_t value = def;
 
-    if (text.at && (parse_u64(text, &value) != 0 || value < min || value > max)) {
+    if (text.at && (ps_web_u64(text, &value) != 0 || value < min || value > max)) {
         ps_call_problem(self, 400, "parameter", "%s must be a whole number from %llu to %llu", name,
                         (unsigned long long)min, (unsigned long long)max);
         return PS_ERR_INVALID;
     }
     *ret_value = value;
+    return 0;
+}
+
+int ps_call_param_text(struct ps_call *self, const char *name, size_t max, struct ps_bytes *ret_text)
+{
+    struct ps_bytes text = ps_call_param(self, name);
+
+    if (text.len > max || !ps_utf8_valid((const char *)text.at, text.len)) {
+        ps_call_problem(self, 400, "parameter", "%s must be UTF-8 text of at most %zu bytes", name, max);
+        return PS_ERR_INVALID;
+    }
+    *ret_text = text.len ? text : (struct ps_bytes){0};
     return 0;
 }
 
@@ -150,11 +118,30 @@ struct ps_bytes ps_call_header(struct ps_call *self, const char *name)
     return (struct ps_bytes){(const uint8_t *)value->base, value->len};
 }
 
+int ps_call_body(struct ps_call *self, size_t max, struct ps_bytes *ret_body)
+{
+    const h2o_req_t *req = self->req;
+
+    if (!req)
+        return PS_ERR_CLOSED;
+    if (!req->entity.base) {
+        ps_call_problem(self, 411, "length", "a body with a Content-Length is needed here");
+        return PS_ERR_INVALID;
+    }
+    if (req->entity.len > max) {
+        ps_call_problem_n(self, 413, "limit", "limit", max, "the body has %zu bytes, the limit here is %zu",
+                          req->entity.len, max);
+        return PS_ERR_INVALID;
+    }
+    *ret_body = (struct ps_bytes){(const uint8_t *)req->entity.base, req->entity.len};
+    return 0;
+}
+
 int ps_call_arg_id(struct ps_call *self, size_t i, int64_t *ret_id)
 {
     uint64_t value;
 
-    if (parse_u64(self->args[i], &value) != 0 || value == 0 || value > INT64_MAX) {
+    if (ps_web_u64(self->args[i], &value) != 0 || value == 0 || value > INT64_MAX) {
         ps_call_problem(self, 404, "not-found",
                         "there is nothing with that id: ids are whole numbers from 1");
         return PS_ERR_INVALID;
@@ -174,7 +161,7 @@ int ps_call_arg_sha256(struct ps_call *self, size_t i, uint8_t ret_sha256[32])
 
 /* ---- the answer ---- */
 
-static const char *reason_of(int status)
+const char *ps_call_reason_of(int status)
 {
     static const struct {
         int status;
@@ -226,8 +213,9 @@ void ps_call_data(struct ps_call *self, int status, const char *content_type, co
     if (!req || self->answered)
         return;
     self->answered = true;
+    self->web->answers[status / 100 < 6 ? status / 100 : 5]++;
     req->res.status = status;
-    req->res.reason = reason_of(status);
+    req->res.reason = ps_call_reason_of(status);
     if (content_type)
         set_header(req, "content-type", content_type);
     set_header(req, "cache-control", "no-store");
@@ -241,7 +229,7 @@ void ps_call_empty(struct ps_call *self, int status)
 
 void ps_call_json(struct ps_call *self, int status, json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
 
     if (text)
         ps_call_data(self, status, "application/json", text, strlen(text));
@@ -251,29 +239,71 @@ void ps_call_json(struct ps_call *self, int status, json_t *json)
     json_decref(json);
 }
 
+void ps_call_close(struct ps_call *self)
+{
+    if (self->req)
+        self->req->http1_is_persistent = 0;
+}
+
 static json_t *problem_json(int status, const char *code, const char *detail)
 {
-    return json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", reason_of(status), "status",
-                     status, "code", code, "detail", detail);
+    return json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title", ps_call_reason_of(status),
+                     "status", status, "code", code, "detail", detail);
+}
+
+/* Seconds after which another try is worth it; NULL: none will do. */
+static const char *retry_after(int status)
+{
+    return status == 429 || status == 503 ? "1" : status == 507 ? "10" : NULL;
+}
+
+/* Takes json. */
+static void send_problem(struct ps_call *self, int status, json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    if (retry_after(status))
+        set_header(self->req, "retry-after", retry_after(status));
+    ps_call_data(self, status, "application/problem+json", text ? text : "{}", text ? strlen(text) : 2);
+    free(text);
+    json_decref(json);
+}
+
+/* A detail that is cut in the middle of a character is no JSON. */
+static json_t *formatted(int status, const char *code, const char *fmt, va_list args)
+{
+    struct ps_error detail;
+
+    (void)vsnprintf(detail.text, sizeof(detail.text), fmt, args);
+    detail.text[ps_utf8_cut(detail.text, strlen(detail.text), sizeof(detail.text) - 4)] = '\0';
+    json_t *json = problem_json(status, code, detail.text);
+    return json ? json : problem_json(status, code, "no more is known: the reason is not UTF-8");
 }
 
 void ps_call_problem(struct ps_call *self, int status, const char *code, const char *fmt, ...)
 {
-    struct ps_error detail;
     va_list args;
 
     if (!self->req || self->answered)
         return;
     va_start(args, fmt);
-    (void)vsnprintf(detail.text, sizeof(detail.text), fmt, args);
+    send_problem(self, status, formatted(status, code, fmt, args));
     va_end(args);
-    json_t *json = problem_json(status, code, detail.text);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    if (status == 429 || status == 503)
-        set_header(self->req, "retry-after", "1");
-    ps_call_data(self, status, "application/problem+json", text ? text : "{}", text ? strlen(text) : 2);
-    free(text);
-    json_decref(json);
+}
+
+void ps_call_problem_n(struct ps_call *self, int status, const char *code, const char *member, uint64_t value,
+                       const char *fmt, ...)
+{
+    va_list args;
+
+    if (!self->req || self->answered)
+        return;
+    va_start(args, fmt);
+    json_t *json = formatted(status, code, fmt, args);
+    va_end(args);
+    (void)json_object_set_new(json, member,
+                              json_integer((json_int_t)value)); /* without it the rest still tells */
+    send_problem(self, status, json);
 }
 
 static const struct {
@@ -287,6 +317,7 @@ static const struct {
     {PS_ERR_CLOSED, 503, "stopping"},    {PS_ERR_UNAVAILABLE, 503, "unavailable"},
     {PS_ERR_CANCELLED, 503, "stopping"}, {PS_ERR_STALE, 503, "standby"},
     {PS_ERR_AGAIN, 503, "unavailable"},  {PS_ERR_PROTO, 400, "invalid"},
+    {PS_ERR_NOMEM, 503, "memory"},
 };
 
 static int error_row(int err)
@@ -317,20 +348,31 @@ void ps_call_error(struct ps_call *self, int err, const char *text)
 
 json_t *ps_call_problem_json(int err, const char *text)
 {
-    int row = error_row(err);
+    int row = error_row(err), status = row < 0 ? 500 : error_table[row].status;
+    const char *code = row < 0 ? "failed" : error_table[row].code;
+    json_t *json = problem_json(status, code, text && *text ? text : ps_err_text(err));
 
-    return problem_json(row < 0 ? 500 : error_table[row].status, row < 0 ? "failed" : error_table[row].code,
-                        text && *text ? text : ps_err_text(err));
+    return json ? json : problem_json(status, code, ps_err_text(err)); /* the text was not UTF-8 */
 }
 
 /* ---- queries ---- */
+
+static void query_failed(struct ps_call *self, int code, const struct ps_error *error)
+{
+    if (self->failed)
+        self->failed(self, code, error);
+    else if (code == PS_ERR_UNAVAILABLE)
+        ps_call_error(self, code, "the database is away: what was acknowledged is safe, try again soon");
+    else
+        ps_call_error(self, code, error ? error->text : NULL);
+}
 
 static void query_done(void *arg, int code, const PGresult *result, const struct ps_error *error)
 {
     struct ps_call *self = arg;
 
     if (code && self->req)
-        ps_call_error(self, code, error ? error->text : NULL);
+        query_failed(self, code, error);
     else if (self->req)
         self->next(self, result);
     ps_call_unref(self);
@@ -345,10 +387,7 @@ void ps_call_query(struct ps_call *self, enum ps_query_id query, const struct ps
     ps_call_ref(self);
     int r = ps_pgloop_query(self->web->pg, query, params, query_done, self, NULL);
     if (r) {
-        ps_call_error(self, r,
-                      r == PS_ERR_UNAVAILABLE
-                          ? "the database is away; what was acknowledged is safe, try again soon"
-                          : NULL);
+        query_failed(self, r, NULL);
         ps_call_unref(self);
     }
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "master/web/text.h"
 
 #define API "/api/v1"
 
@@ -29,44 +30,6 @@ static const struct ps_route routes[] = {
     {"GET", API "/events", 0, ps_get_events},
 };
 
-/* The next segment of path (behind its slash), cut off it. */
-static struct ps_bytes take_segment(struct ps_bytes *path)
-{
-    struct ps_bytes segment = {path->at, 0};
-
-    if (path->len && path->at[0] == '/') {
-        path->at++;
-        path->len--;
-        segment.at = path->at;
-    }
-    while (path->len && path->at[0] != '/') {
-        path->at++;
-        path->len--;
-        segment.len++;
-    }
-    return segment;
-}
-
-static bool matches(const char *pattern_text, struct ps_bytes path, struct ps_bytes args[PS_CALL_ARGS_MAX])
-{
-    struct ps_bytes pattern = ps_bytes_of(pattern_text);
-    size_t n = 0;
-
-    while (pattern.len && path.len) {
-        struct ps_bytes want = take_segment(&pattern), got = take_segment(&path);
-
-        if (!ps_bytes_is(want, "{}")) {
-            if (!ps_bytes_equal(want, got))
-                return false;
-        } else if (got.len == 0 || n == PS_CALL_ARGS_MAX) {
-            return false;
-        } else {
-            args[n++] = got;
-        }
-    }
-    return !pattern.len && !path.len;
-}
-
 const struct ps_route *ps_route_find(struct ps_bytes method, struct ps_bytes path,
                                      struct ps_bytes ret_args[PS_CALL_ARGS_MAX], bool *ret_other)
 {
@@ -74,7 +37,7 @@ const struct ps_route *ps_route_find(struct ps_bytes method, struct ps_bytes pat
 
     *ret_other = false;
     for (size_t i = 0; i < PS_ARRAY_N(routes); i++) {
-        if (!matches(routes[i].path, path, ret_args))
+        if (!ps_web_path_match(routes[i].path, path, ret_args, PS_CALL_ARGS_MAX))
             continue;
         if (ps_bytes_is(method, routes[i].method) || (head && !strcmp(routes[i].method, "GET")))
             return &routes[i];

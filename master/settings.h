@@ -1,0 +1,44 @@
+/* master/settings.h: what phagescan-master can be told: section master of the configuration file, and the command line,
+ * from one table. */
+#ifndef PS_MASTER_SETTINGS_H
+#define PS_MASTER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/opt.h"
+
+#define PS_MASTER_PORT 8480
+
+struct ps_master_settings {
+    char *config;
+    char *host;
+    char *port_text; /* NULL: PS_MASTER_PORT or the next free one */
+    uint16_t port;   /* from port_text */
+    bool anywhere;
+    char *api_sock;
+    char *www;
+    char *database; /* libpq connection string */
+    char *store;
+    char *body_dir; /* below store */
+    char *broker;
+    char *key, *broker_key; /* CURVE certificates; NULL on ipc */
+    char *name;             /* host and pid */
+    bool standby;
+    uint64_t stale_ms;
+    uint64_t max_sample_bytes;
+    uint64_t backfill_per_s;
+    uint64_t ready_fd; /* 0: none */
+    bool verbose;
+};
+
+extern const struct ps_opt ps_master_options[];
+
+/* Reads file and command line, fills in what follows from the layout. PS_ERR_CANCELLED with the text "help" or
+ * "version" when that was asked for. After a failure fini is due all the same. */
+int ps_master_settings_read(struct ps_master_settings *ret_self, int argc, char **argv,
+                            struct ps_error *reterr);
+void ps_master_settings_fini(struct ps_master_settings *self);
+
+#endif
