@@ -298,6 +298,11 @@ static void tick(struct ps_core *core)
     turn(core);
 }
 
+bool ps_core_is_bound(const struct ps_core *core, uint32_t peer)
+{
+    return peer && peer <= core->options.peers_max && core->connections[peer].session;
+}
+
 /* A gap that is too long for a broker that runs was spent asleep: core time leaves it out. */
 static void set_time(struct ps_core *core, uint64_t now_ms)
 {

@@ -95,6 +95,9 @@ void ps_core_free(struct ps_core **self_p);
  * bring back all that counts. */
 int ps_core_step(struct ps_core *self, uint64_t now_ms, const struct ps_event *event);
 
+/* True when the peer's connection belongs to a session: only others may be forgotten for their silence. */
+bool ps_core_is_bound(const struct ps_core *self, uint32_t peer);
+
 /* Numbers for tests, logs and statistics. */
 struct ps_core_counts {
     uint32_t jobs, queued, leased, pending; /* now; pending: reported or decided, not committed */
