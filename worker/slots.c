@@ -464,7 +464,7 @@ int ps_slots_new(struct ps_slots **ret_self, unsigned slots_n, size_t limit_n, c
     if (slots_n == 0 || slots_n > PS_SLOTS_MAX || limit_n == 0)
         return PS_ERR_INVALID;
 
-    struct ps_slots *self = ps_alloc(1, sizeof(*self) + slots_n * sizeof(self->slot[0]));
+    struct ps_slots *self = ps_alloc(1, sizeof(*self) + slots_n * sizeof(struct ps_job *));
     if (!self)
         return PS_ERR_NOMEM;
 

@@ -66,6 +66,42 @@ static void an_engine_that_does_not_load_is_offered_with_its_problem(void **stat
     (void)rig_expect(rig, 2, PS_OUTCOME_CANCELLED);
 }
 
+static unsigned long uid_of(pid_t pid)
+{
+    char path[64];
+    PS_BUF struct ps_buf text;
+    const char *line;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    ps_buf_init(&text, 65536);
+    assert_int_equal(ps_file_read(path, &text), 0);
+    line = strstr(ps_buf_text(&text), "Uid:");
+    assert_non_null(line);
+    return strtoul(line + strlen("Uid:"), NULL, 10);
+}
+
+/* Only root can: two accounts that every Debian has stand for ours. */
+static void started_as_root_it_gives_root_up(void **state)
+{
+    struct rig *rig = *state;
+    char socket[UNIT_PATH_MAX];
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(rig->broker.dir, 0711), 0);
+    assert_int_equal(chmod(unit_path(socket, rig->broker.dir, "broker"), 0666), 0);
+    rig_start(rig, RIG_ARGS("--engines", "crashy", "--slots", "1", "--account-services", "daemon",
+                            "--account-engines", "games"));
+    RIG_WAIT(rig, rig->readies == 1);
+    assert_int_not_equal(uid_of(rig->pid), 0);
+    rig_lease(rig, rig_content(rig, "CRASHY malicious", 100000), 1, "crashy");
+    (void)rig_expect(rig, 1, PS_OUTCOME_MALICIOUS);
+    rig->commit = true;
+    rig_commit(rig, 1);
+    assert_int_equal(kill(rig->pid, SIGTERM), 0);
+    assert_int_equal(rig_wait_end(rig), 0);
+}
+
 /* ---- samples and results ---- */
 
 static void small_samples_travel_inside(void **state)
@@ -151,6 +187,26 @@ static void wrong_bytes_are_a_failure_after_two_attempts(void **state)
     rig_lease(rig, content, 1, "crashy");
     assert_non_null(strstr(rig_expect(rig, 1, PS_OUTCOME_FAILURE)->reason, "SHA-256"));
     assert_int_equal(rig->fetched_bytes, 2 * content->len);
+}
+
+/* The budget holds two of these: the third waits, and meanwhile the worker asks for no more. */
+static void samples_that_find_no_room_lower_the_credit(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start(rig, RIG_ARGS("--engines", "crashy", "--slots", "2", "--memfd-budget", "128M"));
+    RIG_WAIT(rig, rig->readies == 1);
+    rig->commit = true;
+    for (uint64_t job = 1; job <= 3; job++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "CRASHY slow 300\n%u", (unsigned)job);
+        rig_lease(rig, rig_content(rig, text, 50 * 1024 * 1024), job, "crashy");
+    }
+    RIG_WAIT(rig, rig->credits > 0);
+    assert_in_range(rig->window, 1, 3);
+    for (uint64_t job = 1; job <= 3; job++)
+        (void)rig_expect(rig, job, PS_OUTCOME_UNDETECTED);
+    RIG_WAIT(rig, rig->window == 64);
 }
 
 /* ---- engines that misbehave ---- */
@@ -413,12 +469,14 @@ int main(void)
         T(it_says_what_it_is),
         T(the_window_grows_with_the_slots),
         T(an_engine_that_does_not_load_is_offered_with_its_problem),
+        T(started_as_root_it_gives_root_up),
         T(small_samples_travel_inside),
         T(an_empty_sample_is_scanned),
         T(a_large_sample_crosses_once),
         T(one_over_64_mib_goes_through_a_file),
         T(a_sample_that_is_gone_is_a_failure),
         T(wrong_bytes_are_a_failure_after_two_attempts),
+        T(samples_that_find_no_room_lower_the_credit),
         T(a_crash_harms_nobody_else),
         T(one_that_hangs_times_out),
         T(a_suspect_runs_alone),
