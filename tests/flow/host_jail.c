@@ -259,6 +259,23 @@ static void a_dead_zygote_is_reported_and_its_jobs_lost(void **state)
     assert_int_equal(ps_host_spawn(rig->host, 0, ps_clock_mono_ms()), PS_ERR_UNAVAILABLE);
 }
 
+/* A minute's stop of the worker is not the sample's fault; a hang stays one. */
+static void a_session_that_slept_puts_deadlines_off(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_run(rig, 0, 1, "CRASHY slow 700", 2000);
+    (void)rig_wait(rig, PS_HOST_HAVE);
+    rig->shift_ms += 60000;
+    (void)rig_wait(rig, PS_HOST_RESULT);
+    assert_int_equal(rig->result.outcome, PS_OUTCOME_UNDETECTED);
+    rig_run(rig, 0, 2, "CRASHY hang", 300);
+    (void)rig_wait(rig, PS_HOST_HAVE);
+    rig->shift_ms += 1500;
+    (void)rig_wait(rig, PS_HOST_RESULT);
+    assert_int_equal(rig->result.outcome, PS_OUTCOME_TIMEOUT);
+}
+
 /* Slots do not see each other: while three hang, crash and fill their disk, the fourth works. */
 static void slots_do_not_disturb_each_other(void **state)
 {
@@ -511,6 +528,7 @@ static int run_all(void)
         cmocka_unit_test_setup_teardown(a_child_killed_from_outside_is_replaced, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_child_killed_again_and_again_is_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_dead_zygote_is_reported_and_its_jobs_lost, set_up_four, tear_down),
+        cmocka_unit_test_setup_teardown(a_session_that_slept_puts_deadlines_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slots_do_not_disturb_each_other, set_up_four, tear_down),
         cmocka_unit_test(grandchildren_die_with_their_pid_namespace),
         cmocka_unit_test(grandchildren_die_without_a_pid_namespace),

@@ -29,24 +29,30 @@ struct rig {
     struct ps_host *host;
     char *dir; /* temporary files */
     char plugin[UNIT_PATH_MAX], program[UNIT_PATH_MAX];
-    pid_t child;                  /* of the last READY */
-    unsigned readies, haves;      /* seen */
-    char exit[PS_TEXT_MAX];       /* of the last EXITED */
-    char failed[PS_TEXT_MAX];     /* of FAILED */
-    char gone[PS_TEXT_MAX];       /* of GONE; "" before */
+    uint64_t shift_ms;        /* how far the host's clock is ahead of the system's: a session that slept */
+    pid_t child;              /* of the last READY */
+    unsigned readies, haves;  /* seen */
+    char exit[PS_TEXT_MAX];   /* of the last EXITED */
+    char failed[PS_TEXT_MAX]; /* of FAILED */
+    char gone[PS_TEXT_MAX];   /* of GONE; "" before */
     struct ps_host_result result; /* a copy of the last one; its texts: */
     char label[PS_LABEL_MAX + 1], reason[PS_TEXT_MAX + 1];
 };
 
+static inline uint64_t rig_now(const struct rig *rig)
+{
+    return ps_clock_mono_ms() + rig->shift_ms;
+}
+
 /* The next event; fails the test when none comes. */
 static inline struct ps_host_event rig_event(struct rig *rig)
 {
-    uint64_t until_ms = ps_clock_mono_ms() + RIG_WAIT_MS;
+    uint64_t until_ms = rig_now(rig) + RIG_WAIT_MS;
     struct pollfd at = {.fd = ps_host_fd(rig->host), .events = POLLIN};
     struct ps_host_event event = {0};
 
-    while (ps_host_step(rig->host, ps_clock_mono_ms(), &event) != 1) {
-        uint64_t now_ms = ps_clock_mono_ms(), due_ms = PS_MIN(ps_host_due_ms(rig->host), until_ms);
+    while (ps_host_step(rig->host, rig_now(rig), &event) != 1) {
+        uint64_t now_ms = rig_now(rig), due_ms = PS_MIN(ps_host_due_ms(rig->host), until_ms);
 
         if (now_ms >= until_ms)
             fail_msg("no event of the engine host came");
@@ -124,7 +130,7 @@ static inline void rig_start(struct rig *rig, const char *engine, unsigned slots
         conf.options_n++;
     while (settings[conf.settings_n])
         conf.settings_n++;
-    if (ps_host_start(&rig->host, &conf, ps_clock_mono_ms(), &error) != 0)
+    if (ps_host_start(&rig->host, &conf, rig_now(rig), &error) != 0)
         fail_msg("the engine host does not start: %s", error.text);
 }
 
@@ -147,7 +153,7 @@ static inline void rig_run(struct rig *rig, unsigned slot, uint64_t job, const c
 
     assert_int_equal(ps_sha256(sha256, text, strlen(text)), 0);
     assert_int_equal(ps_file_memfd("sample", text, strlen(text), &wanted.fd), 0);
-    assert_int_equal(ps_host_run(rig->host, slot, &wanted, ps_clock_mono_ms()), 0);
+    assert_int_equal(ps_host_run(rig->host, slot, &wanted, rig_now(rig)), 0);
     (void)close(wanted.fd); /* the host has its own */
 }
 

@@ -365,18 +365,36 @@ static bool emit(struct ps_host *self, struct ps_host_event *event)
     return false;
 }
 
+/* A worker that was stopped, with its children or without, sees all deadlines pass at once when it goes on: who was
+ * waited for gets as much time again as we slept, once. */
+static bool put_off(uint64_t *due_ms, bool *extended, uint64_t now_ms)
+{
+    uint64_t late_ms = now_ms - *due_ms;
+
+    if (*extended || late_ms < PS_LATE_MS)
+        return false;
+    *extended = true;
+    *due_ms = now_ms + PS_MIN(late_ms, (uint64_t)PS_HOST_START_MS);
+    return true;
+}
+
 /* Deals with one deadline that has passed. */
 static bool take_due(struct ps_host *self, uint64_t now_ms)
 {
     if (self->due_ms <= now_ms) {
-        on_due(self, now_ms);
+        if (self->state == HOST_ENDING || !put_off(&self->due_ms, &self->extended, now_ms))
+            on_due(self, now_ms);
         return true;
     }
-    for (unsigned i = 0; i < self->slots_n; i++)
-        if (self->slots[i].due_ms <= now_ms) {
-            slot_due(self, &self->slots[i], now_ms);
-            return true;
-        }
+    for (unsigned i = 0; i < self->slots_n; i++) {
+        struct slot *slot = &self->slots[i];
+
+        if (slot->due_ms > now_ms)
+            continue;
+        if (!put_off(&slot->due_ms, &slot->extended, now_ms))
+            slot_due(self, slot, now_ms);
+        return true;
+    }
     return false;
 }
 

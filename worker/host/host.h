@@ -16,7 +16,8 @@
  *
  * Deadlines are this library's: run_ms from HAVE, then the child and all that it started is killed and the
  * outcome is timeout. The result comes when the child is really gone. The session watches no clock but
- * ps_host_due_ms.
+ * ps_host_due_ms. A session that was stopped itself for a second or more puts them off by as long, at most by
+ * PS_HOST_START_MS: what the child has answered meanwhile counts.
  *
  * What a child says is hostile: packets that are malformed, too many, too long, out of order, for another job
  * or with an outcome that the engine's kind can't have end it as a failure. The worst finding wins and names

@@ -9,6 +9,7 @@
 
 #define PS_HOST_MAGIC 0x686f7374u
 #define PS_NEVER      UINT64_MAX
+#define PS_LATE_MS    1000 /* a deadline found this much later than it passed: it was us who slept */
 
 enum slot_state {
     SLOT_EMPTY,    /* no child */
@@ -25,6 +26,7 @@ struct slot {
     int sock;          /* to the child; -1 without */
     pid_t pid;         /* of the child, for people; 0 without */
     uint64_t due_ms;   /* when patience with this state ends; PS_NEVER */
+    bool extended;     /* due_ms was put off because we were late ourselves */
     unsigned kills;    /* H_KILLs sent to this child */
     uint64_t cpu_us;   /* that this child has reported for jobs it finished */
     bool has_job;      /* run was called, no result yet */
@@ -60,6 +62,7 @@ struct ps_host {
     int control;     /* to the zygote; -1 once ended */
     int epoll;       /* of control, pidfd and the children's sockets */
     uint64_t due_ms; /* when patience with this state ends */
+    bool extended;   /* as in slot */
     bool loaded, failed, gone; /* events not yet taken */
     bool told_failed;          /* FAILED was said: say it once */
     char *tmpdir;              /* owned; ours to remove; NULL with a launcher */

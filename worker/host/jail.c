@@ -52,6 +52,9 @@ int ps_jail_enter(struct ps_jail *self, struct ps_error *reterr)
         self->walls &= ~(uint32_t)PS_WALL_ROOT;
     /* Whatever a child leaves behind becomes the zygote's, which then ends it. Without a pid namespace only. */
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* known since Linux 3.4 */
+    /* The zygote itself gains nothing by exec either; a child checks that it stands. */
+    if (self->walls & PS_WALL_NO_NEW_PRIVS)
+        (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     return rc;
 }
 

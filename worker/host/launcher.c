@@ -300,12 +300,23 @@ static bool serve(struct launcher *self)
     return ps_sock_send(self->sock, &reply, sizeof(reply), &pidfd, pidfd >= 0 ? 1 : 0, 0) == 0;
 }
 
+/* sock stays, and the standard descriptors; what else the worker has open is not the launcher's. */
+static int keep_only(int sock)
+{
+    int low = dup2(sock, 3);
+
+    if (low < 0 || fcntl(low, F_SETFD, FD_CLOEXEC) < 0)
+        _exit(1);
+    (void)close_range(4, ~0u, 0); /* valid ranges don't fail */
+    return low;
+}
+
 static void __attribute__((noreturn)) run(int sock, const struct ps_launcher_conf *conf)
 {
     static struct launcher self; /* large, and one a process */
     int32_t status;
 
-    self.sock = sock;
+    self.sock = keep_only(sock);
     self.conf = *conf;
     (void)setsid(); /* a terminal's interrupt is the session's to handle; can't fail in a forked child */
     (void)signal(SIGPIPE, SIG_IGN);
@@ -365,10 +376,8 @@ int ps_launcher_fork(struct ps_launcher **ret_self, const struct ps_launcher_con
         return ps_error_set(reterr, PS_ERR_NOMEM, "no memory or no socket pair for the launcher");
     }
     pid = fork();
-    if (pid == 0) {
-        (void)close(fds[0]); /* or the end of the session would never show */
-        run(fds[1], conf);
-    }
+    if (pid == 0)
+        run(fds[1], conf); /* without fds[0], or the end of the session would never show */
     (void)close(fds[1]);
     *self = (struct ps_launcher){MAGIC, fds[0], pid};
     if (pid < 0) {

@@ -155,14 +155,15 @@ static enum ps_collected take_trait(struct ps_collect *self, const struct ps_msg
 
     if (msg->key.len == 0)
         return breach(self, "it sent a trait without a name");
-    if (self->traits_n >= PS_HOST_TRAITS_N_MAX) {
+    /* What is over the limit as it came is not even parsed: parsing is work that a child can make for us. */
+    if (self->traits_n >= PS_HOST_TRAITS_N_MAX || self->traits_bytes + msg->json.len > PS_TRAITS_MAX) {
         self->cut = true;
         return PS_COLLECT_MORE;
     }
     value = json_loadb((const char *)msg->json.at, msg->json.len, JSON_DECODE_ANY, NULL);
     if (!value)
         return breach(self, "it sent a trait that is no JSON");
-    size = text_size(value) + msg->key.len * KEY_GROWTH + TRAIT_EXTRA;
+    size = PS_MAX(text_size(value), msg->json.len) + msg->key.len * KEY_GROWTH + TRAIT_EXTRA;
     if (self->traits_bytes + size > PS_TRAITS_MAX - TRAIT_EXTRA) {
         self->cut = true;
         json_decref(value);

@@ -34,6 +34,7 @@ static void enter(struct slot *slot, enum slot_state state, uint64_t due_ms)
 {
     slot->state = state;
     slot->due_ms = due_ms;
+    slot->extended = false;
 }
 
 /* The job is over. */
