@@ -45,6 +45,14 @@ struct ps_session {
     char refusal[PS_NAME_MAX + 1]; /* code of the last REFUSED that was logged */
 };
 
+/* So much waits for the master's commit that nothing is started and no lease is asked for. There is room left for the
+ * results of all that is held. */
+static inline bool ps_session_is_full(const struct ps_session *self)
+{
+    return ps_results_bytes(self->results) > PS_SESSION_RESULT_BYTES ||
+           ps_results_n(self->results) + self->window >= PS_WINDOW_MAX;
+}
+
 /* ---- talk.c: with the broker ---- */
 
 /* Handles what the broker said, a bounded piece. */

@@ -145,11 +145,11 @@ void ps_talk_listen(struct ps_session *self)
 
 static uint32_t credit_now(const struct ps_session *self)
 {
-    size_t held = ps_slots_held(self->slots) + ps_results_n(self->results);
+    size_t held = ps_slots_held(self->slots); /* what is reported does not count: the broker has it */
 
     if (self->draining)
         return 0;
-    if (ps_cache_pressed(self->cache) || ps_results_bytes(self->results) > PS_SESSION_RESULT_BYTES)
+    if (ps_cache_pressed(self->cache) || ps_session_is_full(self))
         return (uint32_t)PS_MIN(held, self->window);
     return self->window;
 }

@@ -305,6 +305,6 @@ void ps_work_step(struct ps_session *self)
 
     while ((failed = ps_cache_next_failed(self->cache)))
         ps_slots_sample(self->slots, failed);
-    if (ps_results_bytes(self->results) <= PS_SESSION_RESULT_BYTES)
+    if (!ps_session_is_full(self))
         ps_slots_step(self->slots, self->now_us);
 }
