@@ -53,7 +53,7 @@ static void range_read(void *arg, int code, const PGresult *result, const struct
 
 static void read_range(struct ps_announcer *self)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     ps_pg_params_init(&params);
     ps_pg_put_i64(&params, self->first);

@@ -39,7 +39,7 @@ static void put_result(struct ps_buf *out, const struct ps_ingest_result *result
 static void answer(struct ps_inlet *self)
 {
     const struct ps_ingest_request *request = &self->request;
-    PS_BUF struct ps_buf out;
+    PS_BUF struct ps_buf out = {0};
 
     ps_buf_init(&out, ANSWER_MAX);
     for (size_t i = 0; i < request->results_n; i++)

@@ -84,7 +84,7 @@ static void not_written(struct ps_call *call, int code, const struct ps_error *e
 static void open_session(struct ps_call *call, struct ps_bytes token, uint64_t token_until_ms)
 {
     struct entering *entering = PS_NEW(struct entering);
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     if (!entering) {
         ps_sessions_token_back(call->web->sessions, token, token_until_ms);
@@ -138,7 +138,7 @@ static void not_read(struct ps_call *call, int code, const struct ps_error *erro
 static void ask_session(struct ps_call *call)
 {
     struct ps_bytes cookie = ps_web_cookie(ps_call_header(call, "cookie"), "phagescan");
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     uint8_t hash[PS_SHA256_BYTES];
 
     if (cookie.len != SECRET_MAX - 1 || ps_session_hash(cookie, hash) != 0) {

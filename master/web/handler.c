@@ -124,7 +124,7 @@ static void session_read(struct ps_call *call, const PGresult *result)
 
 static void ask_session(struct ps_call *call, const uint8_t hash[PS_SHA256_BYTES])
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     struct asking *asking = PS_NEW(struct asking);
 
     if (!asking) {

@@ -52,7 +52,7 @@ static int read_json(struct ps_call *call, json_t *json, struct ps_ingest_file *
 static void set_clean(struct ps_call *call, json_t *json, const char *name, size_t max)
 {
     struct ps_bytes value = ps_call_param(call, name);
-    PS_BUF struct ps_buf clean;
+    PS_BUF struct ps_buf clean = {0};
 
     if (!value.at)
         return;

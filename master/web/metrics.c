@@ -27,7 +27,7 @@ static void put(struct ps_buf *out, const struct metric *metrics, size_t n)
 
 static uint64_t resident_bytes(void)
 {
-    PS_BUF struct ps_buf text;
+    PS_BUF struct ps_buf text = {0};
     unsigned long long size = 0, resident = 0;
 
     ps_buf_init(&text, 4096);
@@ -195,7 +195,7 @@ static void put_fleet(struct ps_buf *out, struct ps_web *web)
 
 void ps_get_metrics(struct ps_call *call)
 {
-    PS_BUF struct ps_buf out;
+    PS_BUF struct ps_buf out = {0};
 
     ps_buf_init(&out, METRICS_MAX);
     put_web(&out, call->web);

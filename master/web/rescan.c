@@ -38,7 +38,7 @@ static void sample_read(struct ps_call *call, const PGresult *result)
 
 void ps_post_sample_scans(struct ps_call *call)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     uint8_t sha256[PS_SHA256_BYTES];
 
     if (ps_call_arg_sha256(call, 0, sha256) != 0)

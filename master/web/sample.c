@@ -15,7 +15,7 @@ static void object_free(void *at)
 static void read_results(struct ps_call *call, int64_t scan,
                          void (*next)(struct ps_call *call, const PGresult *result))
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     ps_pg_params_init(&params);
     ps_pg_put_i64(&params, scan);
@@ -80,7 +80,7 @@ static void scans_read(struct ps_call *call, const PGresult *result)
 
 static void sample_read(struct ps_call *call, const PGresult *result)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     if (ps_row_n(result) == 0) {
         not_there(call);
@@ -102,7 +102,7 @@ static void sample_read(struct ps_call *call, const PGresult *result)
 
 void ps_get_sample(struct ps_call *call)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     uint8_t sha256[PS_SHA256_BYTES];
 
     if (ps_call_arg_sha256(call, 0, sha256) != 0)
@@ -141,7 +141,7 @@ static void scan_read(struct ps_call *call, const PGresult *result)
 
 void ps_get_scan(struct ps_call *call)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     int64_t id;
 
     if (ps_call_arg_id(call, 0, &id) != 0)

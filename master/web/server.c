@@ -204,7 +204,7 @@ static void drain(struct ps_web *self)
     uint64_t until_ms = ps_clock_mono_ms() + PS_WEB_DRAIN_MS;
 
     ps_conn_unlisten(self);
-    h2o_context_request_shutdown(&self->context);
+    self->context.shutdown_requested = 1; /* h2o's own call would also wind up a timer for HTTP/2, which is off */
     ps_streams_end(self->streams);
     ps_conn_finish_all(self);
     while (busy(self) && ps_clock_mono_ms() < until_ms)
@@ -230,6 +230,9 @@ static void free_settings(struct ps_web_settings *settings)
         free((char *)*texts[i]);
 }
 
+/* This h2o has no way to free a loop together with its queue. One a process; leak checkers are to see it. */
+static h2o_loop_t *volatile left_loop;
+
 static void end(struct ps_web *self)
 {
     ps_conn_unlisten(self);
@@ -245,6 +248,7 @@ static void end(struct ps_web *self)
     ps_sessions_free(&self->sessions);
     ps_status_cache_free(&self->status);
     h2o_multithread_unregister_receiver(self->context.queue, &self->posts);
+    left_loop = self->context.loop;
     if (busy(self))
         return; /* h2o can't dispose of connections that are still open: the process ends anyway */
     h2o_context_dispose(&self->context);

@@ -107,7 +107,7 @@ static void not_read(struct ps_call *call, int code, const struct ps_error *erro
 void ps_get_status(struct ps_call *call)
 {
     const struct ps_status_cache *cache = call->web->status;
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     if (cache->at_ms && ps_clock_mono_ms() < cache->at_ms + PS_STATUS_CACHE_MS) {
         answer(call);

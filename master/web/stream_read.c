@@ -111,7 +111,7 @@ static void page_read(struct ps_call *call, const PGresult *result)
 
 static void read_page(struct ps_stream *self)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     ps_pg_params_init(&params);
     ps_pg_put_i64(&params, (int64_t)self->cursor);

@@ -47,7 +47,7 @@ static void listing_free(void *at)
 /* Whatever stands in it is meant as it stands. */
 static char *like_pattern(struct ps_bytes text)
 {
-    PS_BUF struct ps_buf out;
+    PS_BUF struct ps_buf out = {0};
 
     ps_buf_init(&out, 2 * SEARCH_BYTES + 3);
     ps_buf_put_text(&out, "%");
@@ -166,7 +166,7 @@ static void put_bytes(struct ps_pg_params *params, struct ps_bytes text)
 
 static void read_window(struct ps_call *call, struct listing *self)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     ps_pg_params_init(&params);
     ps_pg_put_i64(&params, self->before);
@@ -221,7 +221,7 @@ static void results_read(struct ps_call *call, const PGresult *result)
 
 static void submission_read(struct ps_call *call, const PGresult *result)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
 
     if (ps_row_n(result) == 0) {
         ps_call_problem(call, 404, "not-found", "there is no such submission");
@@ -236,7 +236,7 @@ static void submission_read(struct ps_call *call, const PGresult *result)
 
 void ps_get_submission(struct ps_call *call)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     int64_t id;
 
     if (ps_call_arg_id(call, 0, &id) != 0)

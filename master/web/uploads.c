@@ -152,7 +152,7 @@ static void upload_read(struct ps_call *call, const PGresult *result)
 
 void ps_get_upload(struct ps_call *call)
 {
-    PS_PG_PARAMS struct ps_pg_params params;
+    PS_PG_PARAMS struct ps_pg_params params = {0};
     char id[PS_STORE_UPLOAD_ID_MAX + 1];
 
     if (take_id(call, id) != 0)
