@@ -131,6 +131,11 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
     if (!self->launcher && ps_file_mkdirs(tmp, 0711))
         return ps_error_set(reterr, PS_ERR_IO, "%s could not be made", tmp);
 
+    /* Else the bundled set would quietly be taken instead. */
+    if (settings->signatures && access(settings->signatures, R_OK | X_OK) < 0)
+        return ps_error_set(reterr, PS_ERR_NOTFOUND, "--signatures %s can't be read by account number %u: %s",
+                            settings->signatures, (unsigned)geteuid(), strerror(errno));
+
     struct ps_roster_conf conf = {
         .program = settings->enginehost,
         .engine_dir = settings->engine_dir,

@@ -44,7 +44,8 @@ static void put_loaded(struct ps_buf *line, const struct ps_engine_facts *facts)
     ps_buf_put_text(line, facts->kind == PS_KIND_EVILNESS ? "judges files" : "describes files");
     put_visible(line, ", version ", facts->version);
     if (facts->signatures > 0 || facts->definitions[0])
-        ps_buf_putf(line, "\n    %" PRIu64 " signatures", facts->signatures);
+        ps_buf_putf(line, "\n    %" PRIu64 " signature%s", facts->signatures,
+                    facts->signatures == 1 ? "" : "s");
     put_visible(line, " (", facts->origin);
     ps_buf_put_text(line, facts->origin[0] ? ")" : "");
     put_visible(line, ", definitions ", facts->definitions);
