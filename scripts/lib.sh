@@ -68,7 +68,7 @@ setup_tree() { # DIR MESON-OPTION...
     local dir=$1
     shift
     if [ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.options" 2>/dev/null)" = "$*" ]; then return 0; fi
-    rm -rf "$dir"
+    [ ! -d "$dir" ] || find "$dir" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf {} +
     meson setup "$dir" "$root" "$@" >"$log_dir/meson-$(basename "$dir").log" 2>&1 || {
         tail -20 "$log_dir/meson-$(basename "$dir").log" >&2
         die "meson setup failed; all of its words: $log_dir/meson-$(basename "$dir").log"
