@@ -113,7 +113,8 @@ static void check_broker(struct ps_drive *self, uint64_t now_ms)
 {
     PS_CLEANUP(ps_fleet_snapshot_unref) struct ps_fleet_snapshot *fleet = ps_fleet_get(self->hub->fleet);
 
-    if (!fleet->connected || fleet->jobs > 0 || ps_flights_n(self->flights) == 0 || self->unsent_n > 0) {
+    if (!fleet->connected || fleet->jobs > 0 || ps_flights_n(self->flights) == 0 || self->unsent_n > 0 ||
+        ps_mailbox_n(self->hub->news) > 0) {
         self->idle_since_ms = 0;
         return;
     }
