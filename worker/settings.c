@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/conf.h"
@@ -31,8 +32,8 @@ const struct ps_opt ps_worker_options[] = {
      "The program phagescan-enginehost; default beside this one."},
     {"signatures", 0, PS_OPT_TEXT, AT(signatures), 0, 0, NULL, "path",
      "Signatures instead of the system's: a directory with one for each engine (clamav/, yara/), or of plain "
-     "files for "
-     "clamav. Its file ORIGIN says test, site or official; without one it is site."},
+     "files for clamav. Its file ORIGIN says test, site or official; without one it is site. Default: "
+     "signatures in the state directory when it is there."},
     {"set", 0, PS_OPT_LIST, AT(set), 0, 0, NULL, "engine.key=value",
      "A setting for an engine; may be repeated."},
     {"cache-dir", 0, PS_OPT_TEXT, AT(cache_dir), 0, 0, NULL, "path",
@@ -98,6 +99,18 @@ static void fill(char **text_p, char *made)
         *text_p = made;
 }
 
+/* A set that was put into the state directory (quickstart does) goes before the system's. */
+static char *own_signatures(const struct ps_layout *layout)
+{
+    char *path = ps_strf("%s/signatures", layout->state);
+    struct stat st;
+
+    if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return path;
+    free(path);
+    return NULL;
+}
+
 static int complete(struct ps_worker_settings *self, const struct ps_layout *layout, struct ps_error *reterr)
 {
     fill(&self->broker, ps_strf("ipc://%s", layout->broker_sock));
@@ -106,6 +119,7 @@ static int complete(struct ps_worker_settings *self, const struct ps_layout *lay
     fill(&self->enginehost, beside_us("phagescan-enginehost"));
     fill(&self->cache_dir, ps_strf("%s", layout->cache));
     fill(&self->tmp_dir, ps_strf("%s/tmp", layout->state));
+    fill(&self->signatures, own_signatures(layout));
     if (self->slots == 0)
         self->slots = cores();
 
