@@ -44,7 +44,7 @@ static void let_go(struct ps_collect *self, size_t n)
         ps_finding_free(self->held[i]);
     }
     self->held_n -= n;
-    memmove(self->held, self->held + n, self->held_n * sizeof(self->held[0]));
+    memmove(self->held, self->held + n, self->held_n * sizeof(void *));
 }
 
 void ps_collect_free(struct ps_collect **self_p)
@@ -70,7 +70,7 @@ static void flush_unsent(struct ps_collect *self)
     while (sent < self->unsent_n && ps_mailbox_send(self->hub->settled, self->unsent[sent]) == 0)
         sent++;
     self->unsent_n -= sent;
-    memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(self->unsent[0]));
+    memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(void *));
 }
 
 static struct ps_news *settled_news(struct ps_finding *const *findings, size_t n, uint64_t epoch)

@@ -51,7 +51,7 @@ void commit_take(struct ps_commit *self, struct ps_finding *const *findings, siz
     self->given_n = self->entries_n;
     self->lost_given_n = self->lost_n;
     qsort(self->entries, self->entries_n, sizeof(self->entries[0]), by_job);
-    qsort(self->lost, self->lost_n, sizeof(self->lost[0]), by_lost);
+    qsort(self->lost, self->lost_n, sizeof(void *), by_lost);
     thin_out(self);
 }
 

@@ -149,7 +149,7 @@ void commit_tell(struct ps_commit *self)
     }
     if (done_n == 0)
         return;
-    qsort(done, done_n, sizeof(done[0]), by_seq);
+    qsort(done, done_n, sizeof(void *), by_seq);
 
     PS_FREE struct told *told = PS_NEW(struct told);
     if (!told || read_submissions(self, done, done_n, &rows) < 0) {

@@ -33,7 +33,7 @@ bool drive_flush(struct ps_drive *self)
         atomic_fetch_add(&self->hub->counters.submitted, jobs_n);
     }
     self->unsent_n -= sent;
-    memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(self->unsent[0]));
+    memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(void *));
     return self->unsent_n == 0;
 }
 

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <utlist.h>
 
 #include "base/err.h"
 #include "base/file.h"
@@ -16,8 +15,9 @@ struct ps_feed {
     struct ps_hub *hub; /* lent */
     pthread_t thread;
     bool started;
-    struct ps_wish *active; /* samples open, in turn */
+    struct ps_wish *active[PS_FEED_OPEN_N]; /* samples open */
     size_t active_n;
+    size_t turn;             /* whose turn it is: index into active */
     struct ps_piece *unsent; /* link had no room for it; NULL: none */
 };
 
@@ -32,10 +32,12 @@ int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub)
     return 0;
 }
 
-static void drop(struct ps_feed *self, struct ps_wish *wish)
+/* The last one takes its place: who comes next is a matter of turns, not of order. */
+static void drop(struct ps_feed *self, size_t at)
 {
-    DL_DELETE(self->active, wish);
-    self->active_n--;
+    struct ps_wish *wish = self->active[at];
+
+    self->active[at] = self->active[--self->active_n];
     ps_close_fd_p(&wish->fd);
     free(wish);
 }
@@ -47,8 +49,8 @@ void ps_feed_free(struct ps_feed **self_p)
     if (!self)
         return;
     ps_feed_join(self);
-    while (self->active)
-        drop(self, self->active);
+    while (self->active_n > 0)
+        drop(self, self->active_n - 1);
     free(self->unsent);
     free(self);
 }
@@ -81,8 +83,9 @@ static struct ps_piece *piece_of(const struct ps_wish *wish, size_t len)
     return piece;
 }
 
-static void give_up(struct ps_feed *self, struct ps_wish *wish, const char *reason)
+static void give_up(struct ps_feed *self, size_t at, const char *reason)
 {
+    const struct ps_wish *wish = self->active[at];
     char hex[PS_SHA256_HEX];
 
     ps_hex_encode(hex, wish->sha256, PS_SHA256_BYTES);
@@ -90,43 +93,41 @@ static void give_up(struct ps_feed *self, struct ps_wish *wish, const char *reas
     self->unsent = piece_of(wish, 0);
     if (self->unsent) /* without memory the worker asks again */
         (void)snprintf(self->unsent->reason, sizeof(self->unsent->reason), "%s", reason);
-    drop(self, wish);
+    drop(self, at);
 }
 
 /* The next piece of the wish whose turn it is; then it is the next one's. */
 static void serve(struct ps_feed *self)
 {
-    struct ps_wish *wish = self->active;
+    size_t at = self->turn++ % self->active_n;
+    struct ps_wish *wish = self->active[at];
     size_t len =
         (size_t)PS_MIN(PS_MIN((uint64_t)wish->bytes, wish->size - wish->offset), (uint64_t)PS_CHUNK_MAX);
     PS_FREE struct ps_piece *piece = piece_of(wish, len);
 
     if (!piece || ps_file_pread_all(wish->fd, piece->data, len, wish->offset) < 0) {
-        give_up(self, wish, piece ? "the sample's file can't be read" : "the master is out of memory");
+        give_up(self, at, piece ? "the sample's file can't be read" : "the master is out of memory");
         return;
     }
     self->unsent = PS_TAKE(piece);
     wish->offset += len;
     wish->bytes -= (uint32_t)len;
-    if (wish->bytes == 0 || wish->offset >= wish->size) {
-        drop(self, wish);
-        return;
-    }
-    DL_DELETE(self->active, wish);
-    DL_APPEND(self->active, wish);
+    if (wish->bytes == 0 || wish->offset >= wish->size)
+        drop(self, at);
 }
 
 static void open_wish(struct ps_feed *self, struct ps_wish *wish)
 {
+    size_t at = self->active_n++; /* step looked for room */
+
     wish->fd = -1;
-    DL_APPEND(self->active, wish);
-    self->active_n++;
+    self->active[at] = wish;
     int r = self->hub->store ? ps_store_open_sample(self->hub->store, wish->sha256, &wish->fd, &wish->size)
                              : PS_ERR_NOTFOUND;
     if (r < 0)
-        give_up(self, wish, r == PS_ERR_NOTFOUND ? "the sample's file is not in the store" : ps_err_text(r));
+        give_up(self, at, r == PS_ERR_NOTFOUND ? "the sample's file is not in the store" : ps_err_text(r));
     else if (wish->offset >= wish->size || wish->bytes == 0)
-        give_up(self, wish, "there are no such bytes in the sample");
+        give_up(self, at, "there are no such bytes in the sample");
 }
 
 /* One step, of which at most one piece comes. False when there is nothing to do until link wakes us. */
@@ -140,7 +141,7 @@ static bool step(struct ps_feed *self)
         open_wish(self, wish);
         return true;
     }
-    if (!self->active)
+    if (self->active_n == 0)
         return false;
     serve(self);
     return true;

@@ -225,7 +225,7 @@ static int enter(struct ps_leader *self, struct ps_error *reterr)
 /* Another connection has the lock: that of a master that lives, of a stopped one, or a dead one of our own. */
 static int watch(struct ps_leader *self, uint64_t *ret_rest_ms, struct ps_error *reterr)
 {
-    struct row row;
+    struct row row = {0};
     int r = look(self, &row, reterr);
     uint64_t epoch = ps_leader_epoch(self);
 

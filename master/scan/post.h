@@ -102,9 +102,8 @@ struct ps_wish {
     uint64_t peer, offset;
     uint32_t bytes;
     uint8_t sha256[PS_SHA256_BYTES];
-    struct ps_wish *prev, *next; /* feed's queue */
-    int fd;                      /* feed: the open sample, -1 before */
-    uint64_t size;               /* feed: of the sample */
+    int fd;        /* feed: the open sample, -1 before */
+    uint64_t size; /* feed: of the sample */
 };
 
 /* A CHUNK, or a GONE with its reason. */
