@@ -111,7 +111,7 @@ static int find_roots(struct ps_layout *l, const char *home, struct ps_error *re
 
 int ps_layout_find(struct ps_layout *ret_self, struct ps_error *reterr)
 {
-    bool root = geteuid() == 0;
+    bool root = geteuid() == 0 || setting("PHAGESCAN_SYSTEM");
     char home_path[PS_PATH_MAX];
     const char *home = root ? NULL : home_path;
     struct ps_layout l;

@@ -1,5 +1,7 @@
 /* base/layout.h: where things live (design: as root under /opt, /etc, /var/lib, /run; as a user under ~).
- * PHAGESCAN_STATE in the environment moves all of state and run under one directory (tests use it). */
+ * PHAGESCAN_STATE in the environment moves all of state and run under one directory (tests use it).
+ * PHAGESCAN_SYSTEM, when set, stands for root's places whoever asks: `phagescan up` sets it for the accounts that it
+ * starts its processes under. */
 #ifndef PS_BASE_LAYOUT_H
 #define PS_BASE_LAYOUT_H
 
@@ -20,7 +22,7 @@ struct ps_layout {
     char broker_sock[PS_PATH_MAX]; /* run/broker.sock */
 };
 
-/* Fills *ret_self for the calling user: root's places when the effective uid is 0. lib is PHAGESCAN_LIB when
+/* Fills *ret_self for the calling user: root's places when the effective uid is 0 (or PHAGESCAN_SYSTEM is set). lib is PHAGESCAN_LIB when
  * set, else the parent of the running program's directory when that is called bin, else the default. Reads
  * the environment and the user database: call it before threads. PS_ERR_LIMIT when a path is too long,
  * PS_ERR_INVALID when a variable is not an absolute path, PS_ERR_NOTFOUND for a user without a home. */

@@ -1,12 +1,14 @@
 #include "cli/api.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/layout.h"
 #include "base/mem.h"
+#include "cli/place.h"
 
 struct ps_api {
     CURL *curl;
@@ -36,13 +38,15 @@ static int find_server(struct ps_api *self, struct ps_error *reterr)
     if (url && *url) {
         size_t len = strlen(url);
 
-        while (len && url[len - 1] == '/')
+        if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+            return ps_error_set(reterr, PS_ERR_INVALID, "PHAGESCAN_URL is to begin with http:// or https://");
+        while (url[len - 1] == '/')
             len--;
         self->base = ps_strndup(url, len);
         return self->base ? 0 : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     }
 
-    int r = ps_layout_find(&layout, reterr);
+    int r = ps_place_find(&layout, reterr);
     if (r)
         return r;
     self->base = ps_strf("http://localhost");
@@ -91,18 +95,28 @@ static size_t take_header(char *data, size_t size, size_t n, void *to)
     return size * n;
 }
 
+/* NULL when out of memory. */
 static struct curl_slist *header_list(const char *const *headers)
 {
     /* Expect: 100-continue would cost a round trip on every batch. */
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
 
-    for (; headers && *headers; headers++)
-        list = curl_slist_append(list, *headers);
+    for (; list && headers && *headers; headers++) {
+        struct curl_slist *longer = curl_slist_append(list, *headers);
+
+        if (!longer)
+            curl_slist_free_all(list);
+        list = longer;
+    }
     return list;
 }
 
 int ps_api_no_answer(const struct ps_api *self, int curl_code, struct ps_error *reterr)
 {
+    if (self->socket && curl_code == CURLE_COULDNT_CONNECT && access(self->socket, W_OK) < 0 &&
+        errno == EACCES)
+        return ps_error_set(reterr, PS_ERR_DENIED,
+                            "%s is open to root and the group phagescan, and you are neither", self->socket);
     if (self->socket && (curl_code == CURLE_COULDNT_CONNECT || curl_code == CURLE_COULDNT_RESOLVE_HOST))
         return ps_error_set(
             reterr, PS_ERR_UNAVAILABLE,
@@ -148,10 +162,7 @@ int ps_api_setup(const struct ps_api *self, void *handle, const char *method, co
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.len ? (const char *)body.at : "");
     }
-    if (!strcmp(method, "HEAD"))
-        (void)curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    else
-        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
     *ret_list = list;
     return 0;
 }

@@ -17,10 +17,16 @@ static void put_age(const json_t *engine)
         (void)printf("%lld days%*s", s / 86400, s / 86400 > 9 ? (s / 86400 > 99 ? 0 : 1) : 2, "");
 }
 
-static bool put_engine(const json_t *engine)
+/* One that was switched off is missed by nobody. */
+static bool is_available(const json_t *engine)
+{
+    return json_is_true(json_object_get(engine, "available")) ||
+           json_is_false(json_object_get(engine, "enabled"));
+}
+
+static void put_engine(const json_t *engine)
 {
     const char *problem = ps_text_of(engine, "problem");
-    bool available = json_is_true(json_object_get(engine, "available"));
 
     ps_text_cell(ps_text_of(engine, "name"), 12);
     ps_text_cell(ps_text_of(engine, "kind"), 9);
@@ -34,30 +40,49 @@ static bool put_engine(const json_t *engine)
     (void)putchar(' ');
     if (*problem)
         (void)ps_text_put(stdout, problem, 0);
-    else if (!available)
+    else if (json_is_false(json_object_get(engine, "enabled")))
+        (void)fputs("switched off", stdout);
+    else if (!is_available(engine))
         (void)fputs("no worker offers it", stdout);
     (void)putchar('\n');
-    return available;
+}
+
+/* Reads the line and fetches path. -1 to go on, else the exit status. */
+static int fetch(int argc, char **argv, const char *usage, const char *prose, const char *path,
+                 bool *ret_json_wanted, json_t **ret_json)
+{
+    struct ps_text_json settings = {0};
+    struct ps_opts_args rest = {0};
+    int status = ps_text_options(ps_text_json_options, &settings, argc, argv, usage, prose, &rest);
+
+    if (status < 0 && rest.argc > 0)
+        status = ps_text_complain(argv[0], "it takes no arguments");
+    *ret_json_wanted = settings.json;
+    return status < 0 ? ps_text_fetch(argv[0], path, ret_json) : status;
 }
 
 int ps_cmd_engines(int argc, char **argv)
 {
-    struct ps_text_settings settings = {0};
     json_t *json = NULL, *engine;
-    bool well = true;
+    bool well = true, as_json;
     size_t i;
-    int rest;
-    int status = ps_text_options(argc, argv, "engines [--json]",
-                                 "Lists engines: versions, definitions, queues.", &settings, &rest, &argv);
+    int status = fetch(argc, argv, "engines [--json]",
+                       "Lists engines: versions, definitions, queues.\n"
+                       "Exit status: 0 when all are available, else 2.",
+                       "/api/v1/engines", &as_json, &json);
 
-    if (status < 0)
-        status = ps_text_fetch("engines", "/api/v1/engines", settings.json, &json);
     if (status >= 0)
         return status;
-    (void)printf("%-12s  %-9s  %7s %8s %8s %10s  %-16s  %-24s  %-8s  %-8s\n", "engine", "kind", "workers",
-                 "queued", "leased", "done", "version", "definitions", "set", "age");
-    json_array_foreach (json_object_get(json, "items"), i, engine)
-        well = put_engine(engine) && well;
+    if (as_json)
+        ps_text_put_json(json);
+    else
+        (void)printf("%-12s  %-9s  %7s %8s %8s %10s  %-16s  %-24s  %-8s  %-8s\n", "engine", "kind", "workers",
+                     "queued", "leased", "done", "version", "definitions", "set", "age");
+    json_array_foreach (json_object_get(json, "items"), i, engine) {
+        if (!as_json)
+            put_engine(engine);
+        well = is_available(engine) && well;
+    }
     json_decref(json);
     return well ? PS_EXIT_OK : PS_EXIT_ERROR;
 }
@@ -84,35 +109,39 @@ static void put_offers(const json_t *worker)
     (void)putchar('\n');
 }
 
+static void put_worker(const json_t *worker)
+{
+    ps_text_cell(ps_text_of(worker, "name"), 24);
+    (void)printf("%6lld %6lld %8lld %8lld %10lld %6lld %6lld ms\n", (long long)ps_number_of(worker, "slots"),
+                 (long long)ps_number_of(worker, "held"), (long long)ps_number_of(worker, "running"),
+                 (long long)ps_number_of(worker, "window"), (long long)ps_number_of(worker, "done"),
+                 (long long)ps_number_of(worker, "lost"), (long long)ps_number_of(worker, "silent_ms"));
+    put_offers(worker);
+}
+
 int ps_cmd_workers(int argc, char **argv)
 {
-    struct ps_text_settings settings = {0};
     json_t *json = NULL, *worker;
-    size_t i, n;
-    int rest;
-    int status = ps_text_options(argc, argv, "workers [--json]",
-                                 "Lists workers: slots, leases, engines, isolation, last heartbeat.",
-                                 &settings, &rest, &argv);
+    bool as_json;
+    size_t i;
+    int status = fetch(argc, argv, "workers [--json]",
+                       "Lists workers: slots, leases, engines, isolation, last heartbeat.\n"
+                       "Exit status: 0 when there is one, else 2.",
+                       "/api/v1/workers", &as_json, &json);
 
-    if (status < 0)
-        status = ps_text_fetch("workers", "/api/v1/workers", settings.json, &json);
     if (status >= 0)
         return status;
-    n = json_array_size(json_object_get(json, "items"));
-    if (!n)
+    size_t n = json_array_size(json_object_get(json, "items"));
+    if (as_json)
+        ps_text_put_json(json);
+    else if (!n)
         (void)puts("No worker is connected. `phagescan up` starts one here; `phagescan status` tells more.");
     else
         (void)printf("%-24s  %6s %6s %8s %8s %10s %6s %9s\n", "worker", "slots", "held", "running", "window",
                      "done", "lost", "heard");
-    json_array_foreach (json_object_get(json, "items"), i, worker) {
-        ps_text_cell(ps_text_of(worker, "name"), 24);
-        (void)printf("%6lld %6lld %8lld %8lld %10lld %6lld %6lld ms\n",
-                     (long long)ps_number_of(worker, "slots"), (long long)ps_number_of(worker, "held"),
-                     (long long)ps_number_of(worker, "running"), (long long)ps_number_of(worker, "window"),
-                     (long long)ps_number_of(worker, "done"), (long long)ps_number_of(worker, "lost"),
-                     (long long)ps_number_of(worker, "silent_ms"));
-        put_offers(worker);
-    }
+    json_array_foreach (json_object_get(json, "items"), i, worker)
+        if (!as_json)
+            put_worker(worker);
     json_decref(json);
     return n ? PS_EXIT_OK : PS_EXIT_ERROR;
 }

@@ -1,11 +1,14 @@
 /* phagescan: the command line. Finds the sub-command and gets out of its way. */
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "cli/command.h"
+#include "cli/text.h"
 
 struct command {
     const char *name;
@@ -36,8 +39,24 @@ static void usage(FILE *to)
         to);
 }
 
+/* What could not be printed was not done; a finding stays one. */
+static int end(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    (void)fputs("phagescan: standard output can't be written\n", stderr);
+    return status == PS_EXIT_FOUND ? status : PS_EXIT_ERROR;
+}
+
 int main(int argc, char **argv)
 {
+    int fd;
+
+    /* A caller may have closed them; what is opened later must not take their place. */
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd > STDERR_FILENO)
+        (void)close(fd);
     (void)setlocale(LC_CTYPE, "C.UTF-8");
     (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error code, not a death */
 
@@ -55,8 +74,10 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < PS_ARRAY_N(commands); i++)
         if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
+            return end(commands[i].run(argc - 1, argv + 1));
 
-    (void)fprintf(stderr, "phagescan: there is no command \"%s\"; `phagescan --help` lists them\n", argv[1]);
+    (void)fputs("phagescan: there is no command \"", stderr);
+    (void)ps_text_put(stderr, argv[1], 0);
+    (void)fputs("\"; `phagescan --help` lists them\n", stderr);
     return PS_EXIT_ERROR;
 }

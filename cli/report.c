@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -22,22 +24,32 @@ static bool looks_like_hash(const char *text)
     return ps_hex_decode(digest, sizeof(digest), text, strlen(text)) == 0;
 }
 
+static int hash_file(const char *path, uint8_t ret_digest[PS_SHA256_BYTES], struct ps_error *reterr)
+{
+    PS_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* does not wait for a fifo */
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return ps_error_set(reterr, ps_err_from_errno(errno), "%s", strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return ps_error_set(reterr, PS_ERR_INVALID, "it is not a regular file");
+    int r = ps_sha256_fd(ret_digest, NULL, fd);
+    return r ? ps_error_set(reterr, r, "%s", ps_err_text(r)) : 0;
+}
+
 /* The hash named, or that of the file named. */
 static int hash_of(const char *what, char ret_hex[PS_SHA256_HEX])
 {
     uint8_t digest[PS_SHA256_BYTES];
+    struct ps_error why = {0};
 
-    if (looks_like_hash(what)) {
-        for (size_t i = 0; i <= 2 * PS_SHA256_BYTES; i++)
-            ret_hex[i] = (char)(what[i] >= 'A' && what[i] <= 'F' ? what[i] + 'a' - 'A' : what[i]);
-        return 0;
-    }
-    PS_CLOSE int fd = open(what, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? ps_err_from_errno(errno) : ps_sha256_fd(digest, NULL, fd);
-    if (r) {
-        (void)fprintf(stderr, "phagescan report: %s is no SHA-256, and as a file it can't be read: %s\n",
-                      what, fd < 0 ? strerror(errno) : ps_err_text(r));
-        return r;
+    if (looks_like_hash(what))
+        (void)ps_hex_decode(digest, sizeof(digest), what, strlen(what)); /* it has just been tried */
+    else if (hash_file(what, digest, &why) != 0) {
+        PS_FREE char *text = ps_strf("%s is no SHA-256, and as a file it can't be read: %s", what, why.text);
+
+        (void)ps_text_complain("report", text ? text : why.text);
+        return why.code;
     }
     ps_hex_encode(ret_hex, digest, sizeof(digest));
     return 0;
@@ -147,32 +159,40 @@ static void put_report(const json_t *report)
         put_traits(result);
 }
 
-int ps_cmd_report(int argc, char **argv)
+static int show_report(const char *what, bool as_json)
 {
-    struct ps_text_settings settings = {0};
     char hex[PS_SHA256_HEX] = "";
     json_t *report = NULL;
-    int status = ps_text_options(argc, argv, "report [--json] SHA256|FILE",
-                                 "Shows what is known of a sample. A file is hashed here, nothing is sent.\n"
-                                 "Exit status as for submit.",
-                                 &settings, &argc, &argv);
 
-    if (status >= 0)
-        return status;
-    if (argc != 1) {
-        (void)fputs("phagescan report: name one SHA-256 or one file\n", stderr);
-        return PS_EXIT_ERROR;
-    }
-    if (hash_of(argv[0], hex) != 0)
+    if (hash_of(what, hex) != 0)
         return PS_EXIT_ERROR;
     PS_FREE char *path = ps_strf("/api/v1/samples/%s", hex);
     if (!path)
-        return PS_EXIT_ERROR;
-    status = ps_text_fetch("report", path, settings.json, &report);
+        return ps_text_complain("report", "out of memory");
+    int status = ps_text_fetch("report", path, &report);
     if (status >= 0)
         return status;
-    put_report(report);
+    if (as_json)
+        ps_text_put_json(report);
+    else
+        put_report(report);
     status = status_of(json_object_get(report, "scan"));
     json_decref(report);
     return status;
+}
+
+int ps_cmd_report(int argc, char **argv)
+{
+    struct ps_text_json settings = {0};
+    struct ps_opts_args rest = {0};
+    int status = ps_text_options(ps_text_json_options, &settings, argc, argv, "report [--json] SHA256|FILE",
+                                 "Shows what is known of a sample. A file is hashed here, nothing is sent.\n"
+                                 "Exit status: 0 nothing found, 1 something found, else 2.",
+                                 &rest);
+
+    if (status >= 0)
+        return status;
+    if (rest.argc != 1)
+        return ps_text_complain("report", "name one SHA-256 or one file");
+    return show_report(rest.argv[0], settings.json);
 }

@@ -1,17 +1,20 @@
 #include "cli/submit/seen.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
 
-#define MAGIC "phagescan-sweep 1 "
+#define MAGIC      "phagescan-sweep 1 "
+#define LINE_BYTES (PS_SEEN_PATH_MAX + 2 * PS_SEEN_KEY + 8) /* bytes; a longer line is none of ours */
 
 struct key {
     uint8_t at[PS_SEEN_KEY];
@@ -21,10 +24,10 @@ struct ps_seen {
     FILE *file;
     char *path;
     char batch[PS_SEEN_BATCH_MAX + 1];
-    struct key *keys; /* of earlier runs; sorted when asked */
+    struct key *keys; /* seen; sorted when asked */
     size_t n, cap;
     bool sorted;
-    struct ps_seen_plan *plans; /* left open by earlier runs */
+    struct ps_seen_plan *plans; /* left open by earlier runs; newest first */
 };
 
 void ps_seen_close(struct ps_seen **self_p)
@@ -46,12 +49,33 @@ void ps_seen_close(struct ps_seen **self_p)
     *self_p = NULL;
 }
 
+/* ---- keys ---- */
+
+void ps_seen_key(uint8_t ret_key[PS_SEEN_KEY], const char *path, uint64_t size, int64_t mtime_ns)
+{
+    crypto_generichash_state state;
+
+    (void)crypto_generichash_init(&state, NULL, 0, PS_SEEN_KEY); /* none of these can fail with good sizes */
+    (void)crypto_generichash_update(&state, (const unsigned char *)path, strlen(path) + 1);
+    (void)crypto_generichash_update(&state, (const unsigned char *)&size, sizeof(size));
+    (void)crypto_generichash_update(&state, (const unsigned char *)&mtime_ns, sizeof(mtime_ns));
+    (void)crypto_generichash_final(&state, ret_key, PS_SEEN_KEY);
+}
+
 static int compare(const void *a, const void *b)
 {
     return memcmp(a, b, PS_SEEN_KEY);
 }
 
-static int remember(struct ps_seen *self, const struct key *key)
+bool ps_seen_has(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY])
+{
+    if (!self->sorted && self->n)
+        qsort(self->keys, self->n, sizeof(*self->keys), compare);
+    self->sorted = true;
+    return self->n && bsearch(key, self->keys, self->n, sizeof(*self->keys), compare) != NULL;
+}
+
+int ps_seen_note(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY])
 {
     if (self->n == self->cap) {
         size_t cap = self->cap ? 2 * self->cap : 1024;
@@ -61,17 +85,31 @@ static int remember(struct ps_seen *self, const struct key *key)
             return r;
         self->cap = cap;
     }
-    self->keys[self->n++] = *key;
+    memcpy(self->keys[self->n++].at, key, PS_SEEN_KEY);
+    self->sorted = false;
     return 0;
+}
+
+/* ---- reading ---- */
+
+static struct ps_seen_plan *find_plan(struct ps_seen *self, const char *key, size_t len)
+{
+    for (struct ps_seen_plan *plan = self->plans; plan; plan = plan->next)
+        if (strlen(plan->key) == len && !memcmp(plan->key, key, len))
+            return plan;
+    return NULL;
 }
 
 static int open_plan(struct ps_seen *self, const char *key, size_t len)
 {
-    struct ps_seen_plan *plan = PS_NEW(struct ps_seen_plan);
+    struct ps_seen_plan *plan;
 
+    if (len == 0 || len > PS_SEEN_PACK_KEY_MAX || find_plan(self, key, len))
+        return 0; /* none of ours; or planned once more by a run that repeats it */
+    plan = PS_NEW(struct ps_seen_plan);
     if (!plan)
         return PS_ERR_NOMEM;
-    (void)snprintf(plan->key, sizeof(plan->key), "%.*s", (int)len, key);
+    memcpy(plan->key, key, len);
     plan->next = self->plans;
     self->plans = plan;
     return 0;
@@ -79,17 +117,17 @@ static int open_plan(struct ps_seen *self, const char *key, size_t len)
 
 static void close_plan(struct ps_seen *self, const char *key, size_t len)
 {
-    for (struct ps_seen_plan **at = &self->plans; *at; at = &(*at)->next)
-        if (strlen((*at)->key) == len && !memcmp((*at)->key, key, len)) {
-            struct ps_seen_plan *plan = *at;
+    struct ps_seen_plan *plan = find_plan(self, key, len);
 
+    for (struct ps_seen_plan **at = &self->plans; plan && *at; at = &(*at)->next)
+        if (*at == plan) {
             *at = plan->next;
             ps_seen_plan_free(&plan);
             return;
         }
 }
 
-/* A path with its %HH. */
+/* A path with its %HH; NULL when out of memory. */
 static char *unescape(const char *text, size_t len)
 {
     char *path = ps_alloc(len + 1, 1);
@@ -108,95 +146,151 @@ static char *unescape(const char *text, size_t len)
     return path;
 }
 
-/* Paths follow their key's line, so they belong to the plan opened last. */
-static int add_path(struct ps_seen *self, const char *text, size_t len)
+/* "32HEX PATH". Follows its plan's line, so it belongs to the one opened last. */
+static int add_file(struct ps_seen *self, const char *text, size_t len)
 {
+    const size_t hex = 2 * (size_t)PS_SEEN_KEY;
     struct ps_seen_plan *plan = self->plans;
+    struct ps_seen_file file;
 
-    if (!plan)
-        return 0; /* its key's line was cut off: then nothing was sent */
-    int r = ps_realloc(&plan->paths, plan->n + 1, sizeof(*plan->paths));
+    if (!plan || len < hex + 2 || text[hex] != ' ' || ps_hex_decode(file.key, PS_SEEN_KEY, text, hex) != 0)
+        return 0; /* cut off: then nothing was sent */
+    int r = ps_realloc(&plan->files, plan->n + 1, sizeof(*plan->files));
     if (r)
         return r;
-    plan->paths[plan->n] = unescape(text, len);
-    return plan->paths[plan->n] ? (plan->n++, 0) : PS_ERR_NOMEM;
+    file.path = unescape(text + hex + 1, len - hex - 1);
+    if (!file.path)
+        return PS_ERR_NOMEM;
+    plan->files[plan->n++] = file;
+    return 0;
+}
+
+/* "UPLOAD KEY" */
+static void set_upload(struct ps_seen *self, const char *text, size_t len)
+{
+    const char *space = memchr(text, ' ', len);
+    size_t id_len = space ? (size_t)(space - text) : 0;
+    struct ps_seen_plan *plan = space ? find_plan(self, space + 1, len - id_len - 1) : NULL;
+
+    if (!plan || id_len > PS_SEEN_UPLOAD_MAX)
+        return;
+    for (size_t i = 0; i < id_len; i++)
+        if (!isalnum((unsigned char)text[i])) /* it becomes part of an address */
+            return;
+    (void)snprintf(plan->upload, sizeof(plan->upload), "%.*s", (int)id_len, text);
 }
 
 static int read_line(struct ps_seen *self, const char *line, size_t len)
 {
+    uint8_t key[PS_SEEN_KEY];
+
     switch (line[0]) {
     case '+':
         return open_plan(self, line + 1, len - 1);
     case '=':
-        return add_path(self, line + 1, len - 1);
+        return add_file(self, line + 1, len - 1);
+    case '@':
+        set_upload(self, line + 1, len - 1);
+        return 0;
     case '-':
         close_plan(self, line + 1, len - 1);
         return 0;
-    default:
-        break;
+    default: /* else cut off by a crash */
+        return ps_hex_decode(key, sizeof(key), line, len) == 0 ? ps_seen_note(self, key) : 0;
     }
-    struct key key;
-    if (ps_hex_decode(key.at, sizeof(key.at), line, len) != 0)
-        return 0; /* cut off by a crash */
-    return remember(self, &key);
+}
+
+/* The first line. A batch is what submit makes up: it becomes part of addresses and keys. */
+static int read_magic(struct ps_seen *self, const char *line, size_t len, struct ps_error *reterr)
+{
+    const size_t magic = sizeof(MAGIC) - 1;
+    size_t n = len > magic ? len - magic : 0;
+    bool ok = n > 0 && n <= PS_SEEN_BATCH_MAX && !memcmp(line, MAGIC, magic);
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = isalnum((unsigned char)line[magic + i]) || line[magic + i] == '-';
+    if (!ok)
+        return ps_error_set(reterr, PS_ERR_INVALID, "%s is not a state file of `phagescan submit --resume`",
+                            self->path);
+    (void)snprintf(self->batch, sizeof(self->batch), "%.*s", (int)n, line + magic);
+    return 0;
+}
+
+/* One line without its end. Its length; 0 at the end of the file, and for half a line there; -1 when it is too long. */
+static ssize_t next_line(FILE *file, char *line)
+{
+    size_t len = 0;
+    int c;
+
+    while ((c = getc_unlocked(file)) != EOF && c != '\n') {
+        if (len == LINE_BYTES)
+            return -1;
+        line[len++] = (char)c;
+    }
+    line[len] = '\0';
+    return c == EOF ? 0 : (ssize_t)len;
 }
 
 static int load(struct ps_seen *self, struct ps_error *reterr)
 {
-    PS_FREE char *line = NULL;
-    size_t cap = 0;
-    ssize_t len = getline(&line, &cap, self->file);
-    const size_t magic = sizeof(MAGIC) - 1;
+    PS_FREE char *line = ps_alloc(LINE_BYTES + 1, 1);
+    ssize_t len = line ? next_line(self->file, line) : 0;
+    int r = 0;
 
-    if (len <= 0)
-        return 0; /* new */
-    if (strncmp(line, MAGIC, magic) != 0 || line[len - 1] != '\n' ||
-        (size_t)len - 1 - magic > PS_SEEN_BATCH_MAX)
-        return ps_error_set(reterr, PS_ERR_INVALID, "%s is not a state file of `phagescan submit --resume`",
-                            self->path);
-    (void)snprintf(self->batch, sizeof(self->batch), "%.*s", (int)((size_t)len - 1 - magic), line + magic);
-
-    while ((len = getline(&line, &cap, self->file)) > 0) {
-        int r = line[len - 1] == '\n' ? read_line(self, line, (size_t)len - 1) : 0;
-
-        if (r)
+    if (!line)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    /* New, or its maker was killed within the first line: then nothing was sent. */
+    if (len == 0 && feof(self->file) && !strncmp(line, MAGIC, PS_MIN(strlen(line), sizeof(MAGIC) - 1)))
+        return 0;
+    if ((r = read_magic(self, line, len > 0 ? (size_t)len : 0, reterr)) != 0)
+        return r;
+    for (;;) {
+        len = next_line(self->file, line);
+        if (len == 0 && feof(self->file))
+            return ferror(self->file) ? ps_error_set(reterr, PS_ERR_IO, "%s: it can't be read", self->path)
+                                      : 0;
+        if (len < 0)
+            return ps_error_set(reterr, PS_ERR_INVALID, "%s has a line of more than %d bytes: it is damaged",
+                                self->path, LINE_BYTES);
+        if (len > 0 && (r = read_line(self, line, (size_t)len)) != 0)
             return ps_error_set(reterr, r, "%s: out of memory", self->path);
     }
-    return 0;
 }
 
 /* Goes to the end; begins a new line when a crash left half of one. */
-static int go_on(struct ps_seen *self, bool fresh, const char *batch, struct ps_error *reterr)
+static int go_on(struct ps_seen *self, const char *batch, struct ps_error *reterr)
 {
-    bool ok = fseek(self->file, 0, SEEK_END) == 0;
+    bool ok;
 
-    if (ok && fresh) {
+    if (!*self->batch) {
         (void)snprintf(self->batch, sizeof(self->batch), "%s", batch);
-        ok = fprintf(self->file, MAGIC "%s\n", batch) > 0;
-    } else if (ok && fseek(self->file, -1, SEEK_END) == 0 && fgetc(self->file) != '\n') {
-        ok = fseek(self->file, 0, SEEK_END) == 0 && fputc('\n', self->file) != EOF;
+        ok = ftruncate(fileno(self->file), 0) == 0 && fseek(self->file, 0, SEEK_SET) == 0 &&
+             fprintf(self->file, MAGIC "%s\n", batch) > 0;
+    } else {
+        ok = fseek(self->file, -1, SEEK_END) == 0;
+        bool whole = ok && fgetc(self->file) == '\n';
+
+        ok = ok && fseek(self->file, 0, SEEK_END) == 0 && (whole || fputc('\n', self->file) != EOF);
     }
-    ok = ok && fseek(self->file, 0, SEEK_END) == 0;
     return ok ? 0 : ps_error_set(reterr, ps_err_from_errno(errno), "%s: %s", self->path, strerror(errno));
 }
 
 int ps_seen_open(struct ps_seen **ret_self, const char *path, const char *batch, struct ps_error *reterr)
 {
     PS_CLEANUP(ps_seen_close) struct ps_seen *self = PS_NEW(struct ps_seen);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    PS_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
 
-    if (!self || !(self->path = ps_strf("%s", path))) {
-        if (fd >= 0)
-            (void)close(fd);
-        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    }
-    self->file = fd >= 0 ? fdopen(fd, "r+") : NULL;
-    if (!self->file)
+    if (fd < 0)
         return ps_error_set(reterr, ps_err_from_errno(errno), "%s: %s", path, strerror(errno));
+    if (!self || !(self->path = ps_strf("%s", path)) || !(self->file = fdopen(fd, "r+")))
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    (void)PS_TAKE_FD(fd);
+    if (flock(fileno(self->file), LOCK_EX | LOCK_NB) < 0)
+        return ps_error_set(reterr, PS_ERR_CONFLICT, "%s is in use by another `phagescan submit`", path);
 
     int r = load(self, reterr);
     if (!r)
-        r = go_on(self, !*self->batch, batch, reterr);
+        r = go_on(self, batch, reterr);
     if (!r)
         r = ps_seen_sync(self, reterr);
     if (r)
@@ -210,32 +304,59 @@ const char *ps_seen_batch(const struct ps_seen *self)
     return self->batch;
 }
 
-void ps_seen_key(uint8_t ret_key[PS_SEEN_KEY], const char *path, uint64_t size, int64_t mtime_ns)
-{
-    crypto_generichash_state state;
-
-    (void)crypto_generichash_init(&state, NULL, 0, PS_SEEN_KEY);
-    (void)crypto_generichash_update(&state, (const unsigned char *)path, strlen(path) + 1);
-    (void)crypto_generichash_update(&state, (const unsigned char *)&size, sizeof(size));
-    (void)crypto_generichash_update(&state, (const unsigned char *)&mtime_ns, sizeof(mtime_ns));
-    (void)crypto_generichash_final(&state, ret_key, PS_SEEN_KEY);
-}
-
-bool ps_seen_has(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY])
-{
-    if (!self->sorted && self->n)
-        qsort(self->keys, self->n, sizeof(*self->keys), compare);
-    self->sorted = true;
-    return self->n && bsearch(key, self->keys, self->n, sizeof(*self->keys), compare) != NULL;
-}
+/* ---- writing ---- */
 
 int ps_seen_add(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY])
 {
-    char line[2 * PS_SEEN_KEY + 2];
+    char hex[2 * PS_SEEN_KEY + 1];
 
-    ps_hex_encode(line, key, PS_SEEN_KEY);
-    line[sizeof(line) - 2] = '\n';
-    return fwrite(line, sizeof(line) - 1, 1, self->file) == 1 ? 0 : PS_ERR_IO;
+    ps_hex_encode(hex, key, PS_SEEN_KEY);
+    return fprintf(self->file, "%s\n", hex) > 0 ? 0 : PS_ERR_IO;
+}
+
+int ps_seen_plan(struct ps_seen *self, const char *key)
+{
+    return fprintf(self->file, "+%s\n", key) > 0 ? 0 : PS_ERR_IO;
+}
+
+/* The escaped path. PS_ERR_LIMIT when it does not fit. */
+static int escape(char *to, size_t max, const char *path)
+{
+    size_t n = 0;
+
+    for (; *path; path++) {
+        unsigned char c = (unsigned char)*path;
+
+        if (n + 4 > max)
+            return PS_ERR_LIMIT;
+        if (c >= 0x20 && c != '%' && c != 0x7f)
+            to[n++] = (char)c;
+        else
+            n += (size_t)snprintf(to + n, max - n, "%%%02x", c);
+    }
+    to[n] = '\0';
+    return 0;
+}
+
+int ps_seen_plan_file(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY], const char *path)
+{
+    char hex[2 * PS_SEEN_KEY + 1], text[PS_SEEN_PATH_MAX + 1];
+    int r = escape(text, sizeof(text), path);
+
+    if (r)
+        return r;
+    ps_hex_encode(hex, key, PS_SEEN_KEY);
+    return fprintf(self->file, "=%s %s\n", hex, text) > 0 ? 0 : PS_ERR_IO;
+}
+
+int ps_seen_upload(struct ps_seen *self, const char *key, const char *upload)
+{
+    return fprintf(self->file, "@%s %s\n", upload, key) > 0 ? 0 : PS_ERR_IO;
+}
+
+int ps_seen_settled(struct ps_seen *self, const char *key)
+{
+    return fprintf(self->file, "-%s\n", key) > 0 ? 0 : PS_ERR_IO;
 }
 
 int ps_seen_sync(struct ps_seen *self, struct ps_error *reterr)
@@ -245,42 +366,11 @@ int ps_seen_sync(struct ps_seen *self, struct ps_error *reterr)
     return 0;
 }
 
-int ps_seen_note(struct ps_seen *self, const uint8_t key[PS_SEEN_KEY])
-{
-    struct key copy;
-
-    memcpy(copy.at, key, sizeof(copy.at));
-    self->sorted = false;
-    return remember(self, &copy);
-}
+/* ---- plans ---- */
 
 bool ps_seen_has_plan(const struct ps_seen *self)
 {
     return self->plans != NULL;
-}
-
-int ps_seen_plan(struct ps_seen *self, const char *key)
-{
-    return fprintf(self->file, "+%s\n", key) > 0 ? 0 : PS_ERR_IO;
-}
-
-int ps_seen_plan_path(struct ps_seen *self, const char *path)
-{
-    (void)fputc('=', self->file); /* errors stay with the stream; the sync tells */
-    for (; *path; path++) {
-        unsigned char c = (unsigned char)*path;
-
-        if (c < 0x20 || c == '%' || c == 0x7f)
-            (void)fprintf(self->file, "%%%02x", c);
-        else
-            (void)fputc(c, self->file);
-    }
-    return fputc('\n', self->file) != EOF ? 0 : PS_ERR_IO;
-}
-
-int ps_seen_done(struct ps_seen *self, const char *key)
-{
-    return fprintf(self->file, "-%s\n", key) > 0 ? 0 : PS_ERR_IO;
 }
 
 struct ps_seen_plan *ps_seen_take_plan(struct ps_seen *self)
@@ -299,8 +389,8 @@ void ps_seen_plan_free(struct ps_seen_plan **plan_p)
     if (!plan)
         return;
     for (size_t i = 0; i < plan->n; i++)
-        free(plan->paths[i]);
-    free(plan->paths);
+        free(plan->files[i].path);
+    free(plan->files);
     free(plan);
     *plan_p = NULL;
 }

@@ -13,7 +13,10 @@
 #include "cli/command.h"
 #include "cli/text.h"
 
-#define CELL_MAX 65536
+#define PROGRESS_MAX 4096 /* bytes of a progress line */
+#define COLUMNS      80   /* of a terminal that does not tell */
+#define COLUMNS_N    5    /* of the table */
+#define CELL_CHARS   60   /* of the table on a terminal: a longer text loses its middle */
 
 void ps_show_init(struct ps_show *self, const struct ps_show_settings *settings, uint64_t now_ms)
 {
@@ -22,8 +25,10 @@ void ps_show_init(struct ps_show *self, const struct ps_show_settings *settings,
     self->terminal = !settings->quiet && isatty(STDERR_FILENO);
     self->started_ms = now_ms;
     self->rows = json_array();
-    if (getcwd(self->cwd, sizeof(self->cwd) - 2))
+    if (getcwd(self->cwd, sizeof(self->cwd) - 2) && strcmp(self->cwd, "/") != 0)
         (void)strcat(self->cwd, "/");
+    else
+        self->cwd[0] = '\0';
 }
 
 void ps_show_fini(struct ps_show *self)
@@ -43,13 +48,26 @@ static const char *short_path(const struct ps_show *self, const char *path)
 {
     size_t len = strlen(self->cwd);
 
-    return len > 1 && !strncmp(path, self->cwd, len) ? path + len : path;
+    return len > 0 && !strncmp(path, self->cwd, len) ? path + len : path;
 }
 
+/* A path as JSON takes it. */
+static json_t *clean_json(const char *text)
+{
+    PS_BUF struct ps_buf clean;
+
+    if (!text)
+        return json_null();
+    ps_buf_init(&clean, PS_TEXT_MAX);
+    ps_utf8_put_clean(&clean, text, strlen(text));
+    return json_string(ps_buf_text(&clean));
+}
+
+/* ASCII: a terminal takes nothing in it for a command. Takes line. */
 static void put_json(json_t *line)
 {
-    (void)json_dumpf(line, stdout, JSON_COMPACT);
-    (void)putchar('\n');
+    if (line && json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
+        (void)putchar('\n');
     json_decref(line);
 }
 
@@ -57,10 +75,14 @@ void ps_show_error(struct ps_show *self, const char *path, const char *why)
 {
     self->errors_n++;
     if (self->settings.json) {
-        put_json(json_pack("{s:s?, s:s}", "path", path, "error", why));
+        put_json(json_pack("{s:o, s:o}", "path", clean_json(path), "error", clean_json(why)));
         return;
     }
     clear_line(self);
+    if (path) {
+        (void)ps_text_put(stderr, short_path(self, path), 0);
+        (void)fputs(": ", stderr);
+    }
     (void)ps_text_put(stderr, why, 0);
     (void)fputc('\n', stderr);
 }
@@ -72,70 +94,95 @@ void ps_show_sent(struct ps_show *self, const char *path, uint64_t bytes, const 
     if (self->settings.wait || self->settings.quiet)
         return;
     if (self->settings.json) {
-        json_t *copy = json_copy((json_t *)line); /* shallow; only read */
-
-        (void)json_object_del(copy, "n");
-        (void)json_object_set_new(copy, "path", json_string(path));
-        put_json(copy);
+        put_json(json_pack("{s:o, s:O?, s:O?, s:O?, s:O?}", "path", clean_json(path), "sha256",
+                           json_object_get(line, "sha256"), "submission", json_object_get(line, "submission"),
+                           "scan", json_object_get(line, "scan"), "known", json_object_get(line, "known")));
         return;
     }
     clear_line(self);
     (void)ps_text_put(stdout, short_path(self, path), 0);
-    (void)printf(": submitted %s\n", json_string_value(json_object_get(line, "sha256")));
+    (void)printf(": submitted ");
+    (void)ps_text_put(stdout, ps_text_of(line, "sha256"), 0);
+    (void)putchar('\n');
 }
+
+/* ---- verdicts ---- */
 
 static unsigned verdict_no(const char *word)
 {
-#define X(name, n, w)     \
-    if (!strcmp(word, w)) \
-        return (n);
-    PS_VERDICTS(X)
-#undef X
+    for (unsigned v = PS_VERDICT_MALICIOUS; v <= PS_VERDICT_INCONCLUSIVE; v++)
+        if (!strcmp(word, ps_verdict_word(v)))
+            return v;
     return 0;
+}
+
+static void numbers_of(char *to, size_t max, const json_t *scan)
+{
+    (void)snprintf(to, max, "%lld/%lld", (long long)ps_number_of(scan, "positives"),
+                   (long long)ps_number_of(scan, "total"));
+}
+
+/* Why there is no better verdict. */
+static const char *reason_of(const json_t *scan)
+{
+    const char *reason = json_string_value(json_array_get(json_object_get(scan, "reasons"), 0));
+
+    return reason ? reason : "";
 }
 
 static void put_line(struct ps_show *self, const char *path, const json_t *scan, unsigned verdict)
 {
-    const char *label = ps_text_of(scan, "label");
-    const json_t *reasons = json_object_get(scan, "reasons");
+    const char *label = ps_text_of(scan, "label"), *reason = reason_of(scan);
     bool found = verdict == PS_VERDICT_MALICIOUS || verdict == PS_VERDICT_SUSPICIOUS;
+    char numbers[48];
 
     if (!found && self->settings.quiet)
         return;
     clear_line(self);
+    numbers_of(numbers, sizeof(numbers), scan);
     (void)ps_text_put(stdout, short_path(self, path), 0);
-    (void)printf(": %s %lld/%lld", ps_text_of(scan, "verdict"),
-                 (long long)json_integer_value(json_object_get(scan, "positives")),
-                 (long long)json_integer_value(json_object_get(scan, "total")));
-    if (*label) {
+    (void)printf(": %s %s", verdict ? ps_verdict_word(verdict) : "unknown", numbers);
+    if (*label || *reason)
         (void)putchar(' ');
+    if (*label) {
         (void)ps_text_put(stdout, label, 0);
-    } else if (json_array_size(reasons)) {
-        (void)fputs(": ", stdout);
-        (void)ps_text_put(stdout, json_string_value(json_array_get(reasons, 0)), 0);
+    } else if (*reason) {
+        (void)putchar('(');
+        (void)ps_text_put(stdout, reason, 0);
+        (void)putchar(')');
     }
     (void)putchar('\n');
 }
 
 static void keep_row(struct ps_show *self, const char *path, const json_t *scan)
 {
-    char numbers[48];
     const char *label = ps_text_of(scan, "label");
-    const char *reason = json_string_value(json_array_get(json_object_get(scan, "reasons"), 0));
+    char numbers[48];
 
     if (json_array_size(self->rows) >= PS_SHOW_ROWS_MAX) {
         self->noted_n++;
         return;
     }
-    (void)snprintf(numbers, sizeof(numbers), "%lld/%lld",
-                   (long long)json_integer_value(json_object_get(scan, "positives")),
-                   (long long)json_integer_value(json_object_get(scan, "total")));
-    (void)json_array_append_new(self->rows,
-                                json_pack("[s, s, s, s, s]", short_path(self, path), ps_text_of(scan, "type"),
-                                          ps_text_of(scan, "verdict"), numbers,
-                                          *label   ? label
-                                          : reason ? reason
-                                                   : ""));
+    numbers_of(numbers, sizeof(numbers), scan);
+    (void)json_array_append_new(self->rows, json_pack("[s, s, s, s, s]", short_path(self, path),
+                                                      ps_text_of(scan, "type"), ps_text_of(scan, "verdict"),
+                                                      numbers, *label ? label : reason_of(scan)));
+}
+
+static void put_verdict_json(const char *path, const json_t *event, const json_t *submission)
+{
+    static const char *const keys[] = {"verdict",    "positives", "total", "failed",
+                                       "incomplete", "label",     "type",  "reasons"};
+    const json_t *scan = json_object_get(event, "scan");
+    json_t *line = json_pack("{s:s, s:O?, s:O?}", "path", path, "sha256", json_object_get(event, "sha256"),
+                             "submission", json_object_get(submission, "id"));
+
+    for (size_t i = 0; i < PS_ARRAY_N(keys); i++) {
+        json_t *value = json_object_get(scan, keys[i]);
+
+        (void)json_object_set_new(line, keys[i], value ? json_incref(value) : json_null());
+    }
+    put_json(line);
 }
 
 void ps_show_verdict(struct ps_show *self, const json_t *event, const json_t *submission)
@@ -145,22 +192,21 @@ void ps_show_verdict(struct ps_show *self, const json_t *event, const json_t *su
     const char *path = *source ? source : ps_text_of(submission, "name");
     unsigned verdict = verdict_no(ps_text_of(scan, "verdict"));
 
-    self->done_n++;
-    if (verdict < PS_ARRAY_N(self->verdicts))
-        self->verdicts[verdict]++;
+    self->verdicts[verdict]++;
     if (self->settings.json)
-        put_json(json_pack("{s:s, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?, s:O?}", "path", path,
-                           "sha256", json_object_get(event, "sha256"), "submission",
-                           json_object_get(submission, "id"), "verdict", json_object_get(scan, "verdict"),
-                           "positives", json_object_get(scan, "positives"), "total",
-                           json_object_get(scan, "total"), "failed", json_object_get(scan, "failed"), "label",
-                           json_object_get(scan, "label"), "type", json_object_get(scan, "type"), "reasons",
-                           json_object_get(scan, "reasons")));
+        put_verdict_json(path, event, submission);
     else if (self->settings.table)
         keep_row(self, path, scan);
     else
         put_line(self, path, scan, verdict);
 }
+
+void ps_show_earlier(struct ps_show *self, const char *word)
+{
+    self->earlier[verdict_no(word)] = true;
+}
+
+/* ---- progress ---- */
 
 static void put_bytes(char *to, size_t max, uint64_t bytes)
 {
@@ -183,97 +229,104 @@ static uint64_t found_n(const struct ps_show *self)
 /* The bar counts what is through: with a verdict, or acknowledged when nobody waits for verdicts. */
 static uint64_t through_n(const struct ps_show *self)
 {
-    return (self->settings.wait ? self->done_n : self->sent_n) + self->skipped_n + self->errors_n;
+    return (self->settings.wait ? self->done_n : self->sent_n) + self->skipped_n + self->failed_n;
 }
 
-static void put_eta(char *to, size_t max, uint64_t through, uint64_t total, double seconds)
+/* By the rate of this run: what was skipped took no time. */
+static void put_eta(char *to, size_t max, uint64_t worked, uint64_t left, double seconds)
 {
-    double left = through ? seconds / (double)through * (double)(total - PS_MIN(total, through)) : 0;
+    double eta = worked ? seconds / (double)worked * (double)left : 0;
 
-    if (!through)
+    if (!worked)
         (void)snprintf(to, max, "ETA -");
+    else if (eta < 3600)
+        (void)snprintf(to, max, "ETA %u:%02u", (unsigned)(eta / 60), (unsigned)eta % 60);
     else
-        (void)snprintf(to, max, "ETA %u:%02u", (unsigned)(left / 60), (unsigned)left % 60);
+        (void)snprintf(to, max, "ETA %.1f h", eta / 3600);
 }
 
-void ps_show_progress(struct ps_show *self, uint64_t now_ms, const char *note)
+static size_t terminal_columns(void)
 {
-    if (!self->terminal || now_ms - self->drawn_ms < PS_SHOW_EVERY_MS)
-        return;
-    self->drawn_ms = now_ms;
+    struct winsize size;
 
-    uint64_t total = self->total_n, through = through_n(self);
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : COLUMNS;
+}
+
+static void draw(struct ps_show *self, uint64_t now_ms, const char *note)
+{
+    uint64_t through = through_n(self), total = PS_MAX((uint64_t)self->total_n, through);
+    uint64_t worked = through - PS_MIN(through, self->skipped_n);
     double seconds = (double)(now_ms - self->started_ms) / 1000.0;
-    char bytes[32], eta[32], bar[21];
-    size_t filled = total ? (size_t)(20 * PS_MIN(through, total) / total) : 0;
+    char bytes[32], eta[32], bar[21], line[PROGRESS_MAX];
+    size_t filled = total ? (size_t)(20 * through / total) : 0;
 
     put_bytes(bytes, sizeof(bytes), self->sent_bytes);
-    put_eta(eta, sizeof(eta), through, total, seconds);
+    put_eta(eta, sizeof(eta), worked, total - through, seconds);
     memset(bar, ' ', 20);
     memset(bar, '=', filled);
     bar[20] = '\0';
-    (void)fprintf(stderr, "\r\033[K[%s] %llu/%llu%s files  %s  %.0f/s  %s  found %llu%s%s", bar,
-                  (unsigned long long)through, (unsigned long long)total, self->total_known ? "" : "+", bytes,
-                  seconds > 0 ? (double)through / seconds : 0.0, eta, (unsigned long long)found_n(self),
-                  note ? "  " : "", note ? note : "");
+    (void)snprintf(line, sizeof(line), "[%s] %llu/%llu%s files  %s  %.0f/s  %s  found %llu%s%s", bar,
+                   (unsigned long long)through, (unsigned long long)total, self->total_known ? "" : "+",
+                   bytes, seconds > 0 ? (double)worked / seconds : 0.0, eta,
+                   (unsigned long long)found_n(self), note ? "  " : "", note ? note : "");
+    (void)fputs("\r\033[K", stderr);
+    (void)ps_text_put(stderr, line, (int)terminal_columns() - 1); /* a line that wraps can't be taken back */
     (void)fflush(stderr);
     self->drawn = true;
 }
 
-/* ---- the end ---- */
-
-static size_t width_of(const char *text)
+void ps_show_progress(struct ps_show *self, uint64_t now_ms, const char *note)
 {
-    size_t n = 0;
-
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xC0) != 0x80; /* code points: good enough for columns */
-    return n;
+    (void)fflush(stdout); /* results are for now; the end of the run looks for errors */
+    if (!self->terminal || now_ms - self->drawn_ms < PS_SHOW_EVERY_MS)
+        return;
+    self->drawn_ms = now_ms;
+    draw(self, now_ms, note);
 }
+
+/* ---- the end ---- */
 
 static void put_table(struct ps_show *self)
 {
-    static const char *const heads[] = {"file", "type", "verdict", "N/M", "label or reason"};
-    size_t widths[5];
-    json_t *row;
+    static const char *const heads[COLUMNS_N] = {"file", "type", "verdict", "N/M", "label or reason"};
+    int max = isatty(STDOUT_FILENO) ? CELL_CHARS : 0;
+    int widths[COLUMNS_N];
+    const json_t *row;
     size_t i;
 
-    for (size_t c = 0; c < 5; c++)
-        widths[c] = strlen(heads[c]);
+    for (size_t c = 0; c < COLUMNS_N; c++)
+        widths[c] = (int)strlen(heads[c]);
     json_array_foreach (self->rows, i, row)
-        for (size_t c = 0; c < 5; c++) {
-            PS_BUF struct ps_buf cell;
+        for (size_t c = 0; c < COLUMNS_N; c++) {
+            int width = (int)ps_text_width(json_string_value(json_array_get(row, c)));
 
-            ps_buf_init(&cell, CELL_MAX);
-            const char *raw = json_string_value(json_array_get(row, c));
-            ps_utf8_put_visible(&cell, raw, strlen(raw));
-            widths[c] = PS_MAX(widths[c], width_of(ps_buf_text(&cell)));
-            (void)json_array_set_new(row, c, json_string(ps_buf_text(&cell)));
+            widths[c] = PS_MAX(widths[c], max ? PS_MIN(width, max) : width);
         }
-    for (size_t c = 0; c < 5; c++)
-        (void)printf("%-*s%s", c < 4 ? (int)widths[c] : 0, heads[c], c < 4 ? "  " : "\n");
-    json_array_foreach (self->rows, i, row)
-        for (size_t c = 0; c < 5; c++) {
-            const char *text = json_string_value(json_array_get(row, c));
-
-            (void)printf("%s%*s", text, c < 4 ? (int)(widths[c] - width_of(text)) + 2 : 0, "");
-            if (c == 4)
-                (void)putchar('\n');
-        }
+    for (size_t c = 0; c + 1 < COLUMNS_N; c++)
+        (void)printf("%-*s  ", widths[c], heads[c]);
+    (void)puts(heads[COLUMNS_N - 1]);
+    json_array_foreach (self->rows, i, row) {
+        for (size_t c = 0; c + 1 < COLUMNS_N; c++)
+            ps_text_cell(json_string_value(json_array_get(row, c)), widths[c]);
+        (void)ps_text_put(stdout, json_string_value(json_array_get(row, COLUMNS_N - 1)), max);
+        (void)putchar('\n');
+    }
     if (self->noted_n)
         (void)printf("(and %llu more files; --json shows them all)\n", (unsigned long long)self->noted_n);
 }
 
 static void put_sum(struct ps_show *self, double seconds)
 {
-    FILE *to = self->settings.json || self->settings.quiet ? stderr : stdout;
+    FILE *to = self->settings.quiet ? stderr : stdout;
     char bytes[32];
 
     put_bytes(bytes, sizeof(bytes), self->sent_bytes);
     (void)fprintf(to, "\n%llu files, %s in %.1f s (%.0f files/s)", (unsigned long long)self->sent_n, bytes,
                   seconds, seconds > 0 ? (double)self->sent_n / seconds : 0.0);
     if (self->skipped_n)
-        (void)fprintf(to, ", %llu unchanged since the last run", (unsigned long long)self->skipped_n);
+        (void)fprintf(to, ", %llu unchanged since an earlier run", (unsigned long long)self->skipped_n);
+    if (self->errors_n && !self->settings.wait)
+        (void)fprintf(to, ", %llu errors", (unsigned long long)self->errors_n);
     (void)fputc('\n', to);
     if (self->settings.wait)
         (void)fprintf(to,
@@ -285,19 +338,23 @@ static void put_sum(struct ps_show *self, double seconds)
                       (unsigned long long)self->verdicts[PS_VERDICT_KNOWN_GOOD],
                       (unsigned long long)self->verdicts[PS_VERDICT_INCONCLUSIVE],
                       (unsigned long long)self->errors_n);
+    if (self->earlier[PS_VERDICT_MALICIOUS] || self->earlier[PS_VERDICT_SUSPICIOUS])
+        (void)fputs("Earlier runs of this sweep found something, too.\n", to);
 }
 
 int ps_show_end(struct ps_show *self, uint64_t now_ms)
 {
+    const bool *earlier = self->earlier;
+
     clear_line(self);
     if (self->settings.table && !self->settings.json)
         put_table(self);
     if (!self->settings.json)
         put_sum(self, (double)(now_ms - self->started_ms) / 1000.0);
-    (void)fflush(stdout);
-    if (found_n(self))
+    if (found_n(self) || earlier[PS_VERDICT_MALICIOUS] || earlier[PS_VERDICT_SUSPICIOUS])
         return PS_EXIT_FOUND;
-    if (self->errors_n || self->verdicts[PS_VERDICT_INCONCLUSIVE])
+    if (self->errors_n || self->verdicts[0] || self->verdicts[PS_VERDICT_INCONCLUSIVE] ||
+        earlier[PS_VERDICT_INCONCLUSIVE])
         return PS_EXIT_ERROR;
     return PS_EXIT_OK;
 }

@@ -8,6 +8,8 @@
 
 #include "base/mem.h"
 
+#define NOT_A_FILE "it is neither a file nor a folder"
+
 struct ps_walk {
     FTS *fts;
     const struct ps_opt_list *exclude; /* borrowed */
@@ -54,6 +56,18 @@ int64_t ps_walk_mtime_ns(const struct stat *st)
     return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
 }
 
+static int complain(const FTSENT *entry, const char *what, struct ps_walk_file *ret_file,
+                    struct ps_error *reterr)
+{
+    int err = entry->fts_errno ? entry->fts_errno : ENOENT;
+
+    if (!what && err == ENOENT && entry->fts_level > FTS_ROOTLEVEL)
+        what = "it has vanished";
+    *ret_file = (struct ps_walk_file){.path = entry->fts_path};
+    return what ? ps_error_set(reterr, PS_ERR_INVALID, "%s", what)
+                : ps_error_set(reterr, ps_err_from_errno(err), "%s", strerror(err));
+}
+
 int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_error *reterr)
 {
     FTSENT *entry;
@@ -62,7 +76,7 @@ int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_
         switch (entry->fts_info) {
         case FTS_D:
             if (excluded(self, entry))
-                (void)fts_set(self->fts, entry, FTS_SKIP);
+                (void)fts_set(self->fts, entry, FTS_SKIP); /* can't fail with this option */
             break;
         case FTS_F:
             if (excluded(self, entry))
@@ -75,12 +89,16 @@ int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_
         case FTS_ERR:
         case FTS_NS:
         case FTS_SLNONE:
-            return ps_error_set(reterr, ps_err_from_errno(entry->fts_errno), "%s: %s", entry->fts_path,
-                                strerror(entry->fts_errno ? entry->fts_errno : ENOENT));
+            return complain(entry, NULL, ret_file, reterr);
+        case FTS_DEFAULT:
+            if (entry->fts_level == FTS_ROOTLEVEL)
+                return complain(entry, NOT_A_FILE, ret_file, reterr);
+            break;
         default:
-            break; /* directories left, links, special files, cycles */
+            break; /* directories left, links, cycles */
         }
     }
+    ret_file->path = NULL;
     return errno ? ps_error_set(reterr, ps_err_from_errno(errno), "the walk ended early: %s", strerror(errno))
                  : 0;
 }

@@ -6,9 +6,11 @@
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,76 +21,116 @@
 #include "base/mem.h"
 
 #define SETTINGS_MAX 8192
+#define PROGRAMS     "/usr/lib/postgresql/" /* as Debian's packages put them: VERSION/bin/NAME */
 
-/* The newest server that Debian's packages put there. */
-static int find_program(char *path, size_t max, const char *program, struct ps_error *reterr)
+/* The major version that made the cluster in directory; 0 when there is none. */
+static int version_of(const char *directory)
 {
-    PS_FREE char *pattern = ps_strf("/usr/lib/postgresql/*/bin/%s", program);
+    PS_FREE char *path = ps_strf("%s/PG_VERSION", directory);
+    PS_BUF struct ps_buf text;
+
+    ps_buf_init(&text, 64);
+    if (!path || ps_file_read(path, &text) != 0)
+        return 0;
+    return atoi(ps_buf_text(&text));
+}
+
+/* A server reads its own version's clusters only: version 0 is the newest there is. */
+static int find_program(char *path, size_t max, const char *program, int version, struct ps_error *reterr)
+{
+    PS_FREE char *pattern = ps_strf(PROGRAMS "*/bin/%s", program);
     glob_t found = {0};
-    int newest = -1;
+    int best = -1;
 
     path[0] = '\0';
     if (pattern && glob(pattern, 0, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc; i++) {
-            int version = atoi(found.gl_pathv[i] + strlen("/usr/lib/postgresql/"));
+            int this = atoi(found.gl_pathv[i] + strlen(PROGRAMS));
 
-            if (version > newest && snprintf(path, max, "%s", found.gl_pathv[i]) < (int)max)
-                newest = version;
+            if (this > best && (!version || this == version) &&
+                snprintf(path, max, "%s", found.gl_pathv[i]) < (int)max)
+                best = this;
         }
     globfree(&found);
-    if (newest < 0)
-        return ps_error_set(reterr, PS_ERR_NOTFOUND, "PostgreSQL's %s is missing: apt-get install postgresql",
-                            program);
-    return 0;
+    if (best >= 0)
+        return 0;
+    if (version)
+        return ps_error_set(reterr, PS_ERR_NOTFOUND,
+                            "the cluster was made by PostgreSQL %d, whose %s is missing: apt-get install "
+                            "postgresql-%d, or upgrade the cluster with pg_upgrade",
+                            version, program, version);
+    return ps_error_set(reterr, PS_ERR_NOTFOUND, "PostgreSQL's %s is missing: apt-get install postgresql",
+                        program);
 }
 
-static int run_as(const struct ps_account *account, const char *const argv[], struct ps_error *reterr)
+/* Between fork and exec. */
+static void become_program(const struct ps_account *account, const char *const argv[], const char *log_path)
+{
+    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+
+    if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
+        _exit(126);
+    if (ps_account_become(account) != 0 || chdir("/") < 0)
+        _exit(126);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* half a cluster is of no use */
+    execv(argv[0], (char *const *)argv);
+    _exit(127);
+}
+
+static int run_as(const struct ps_account *account, const char *const argv[], const char *log_path,
+                  struct ps_error *reterr)
 {
     int status;
     pid_t pid = fork(); /* no threads here */
 
-    if (pid == 0) {
-        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-        if (null >= 0)
-            (void)dup2(null, STDOUT_FILENO); /* its chatter; errors come on standard error */
-        if (ps_account_become(account) != 0 || chdir("/") < 0)
-            _exit(126);
-        execv(argv[0], (char *const *)argv);
-        _exit(127);
-    }
+    if (pid == 0)
+        become_program(account, argv, log_path);
     if (pid < 0)
         return ps_error_set(reterr, PS_ERR_IO, "fork: %s", strerror(errno));
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return ps_error_set(reterr, PS_ERR_IO, "waitpid: %s", strerror(errno));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return ps_error_set(reterr, PS_ERR_IO, "%s failed (status %d); its words are above", argv[0], status);
+        return ps_error_set(reterr, PS_ERR_IO, "%s failed: %s tells why", argv[0], log_path);
     return 0;
 }
 
+/* initdb writes PG_VERSION first, and may be killed after that: so the cluster gets its name when it is whole. */
 static int make_cluster(const struct ps_layout *layout, const struct ps_accounts *accounts,
-                        struct ps_error *reterr)
+                        const char *log_path, struct ps_error *reterr)
 {
+    PS_FREE char *half = ps_strf("%s.new", layout->pg);
     char initdb[PS_PATH_MAX];
-    int r = find_program(initdb, sizeof(initdb), "initdb", reterr);
+    int r = find_program(initdb, sizeof(initdb), "initdb", 0, reterr);
 
     if (r)
         return r;
+    if (!half)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    r = ps_file_remove_tree(half, true);
+    if (r && r != PS_ERR_NOTFOUND)
+        return ps_error_set(reterr, r, "%s can't be removed: %s", half, ps_err_text(r));
+    if (mkdir(half, 0700) < 0 ||
+        (accounts->root && lchown(half, accounts->database.uid, accounts->database.gid) < 0))
+        return ps_error_set(reterr, ps_err_from_errno(errno), "%s: %s", half, strerror(errno));
+
     ps_log(PS_LOG_INFO, "cluster-made", "directory=%s", PS_LOGQ(layout->pg));
     const char *argv[] = {initdb,
                           "--pgdata",
-                          layout->pg,
+                          half,
                           "--encoding=UTF8",
                           "--locale=C.UTF-8",
-                          "--username=" PS_CLUSTER_ROLE,
+                          "--username=" PS_CLUSTER_ADMIN,
                           "--auth=peer",
                           "--no-instructions",
                           NULL};
-    return run_as(&accounts->database, argv, reterr);
+    r = run_as(&accounts->database, argv, log_path, reterr);
+    if (!r && rename(half, layout->pg) < 0) /* in place of the empty directory */
+        r = ps_error_set(reterr, ps_err_from_errno(errno), "%s: %s", layout->pg, strerror(errno));
+    return r;
 }
 
-/* A quarter of memory, at most 1 GiB: the rest is the engines'. */
+/* An eighth of memory, at most 1 GiB: the rest is the engines' and the page cache's. */
 static unsigned shared_buffers_mib(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -121,10 +163,11 @@ static void put_ident(struct ps_buf *out, const struct ps_accounts *accounts)
     const struct passwd *me = getpwuid(geteuid());
 
     if (me)
-        ps_buf_putf(out, "phagescan \"%s\" " PS_CLUSTER_ROLE "\n", me->pw_name);
+        ps_buf_putf(out, "admin \"%s\" " PS_CLUSTER_ADMIN "\nprograms \"%s\" " PS_CLUSTER_ROLE "\n",
+                    me->pw_name, me->pw_name);
     if (accounts->root)
-        ps_buf_putf(out, "phagescan %s " PS_CLUSTER_ROLE "\nphagescan %s " PS_CLUSTER_ROLE "\n",
-                    accounts->services.name, accounts->database.name);
+        ps_buf_putf(out, "admin %s " PS_CLUSTER_ADMIN "\nprograms %s " PS_CLUSTER_ROLE "\n",
+                    accounts->database.name, accounts->services.name);
 }
 
 static int write_file(const struct ps_layout *layout, const struct ps_accounts *accounts, const char *name,
@@ -137,7 +180,7 @@ static int write_file(const struct ps_layout *layout, const struct ps_accounts *
     int r = ps_file_replace(path, text->data, text->len, 0600);
     if (r)
         return ps_error_set(reterr, r, "%s could not be written: %s", path, ps_err_text(r));
-    if (accounts->root && chown(path, accounts->database.uid, accounts->database.gid) < 0)
+    if (accounts->root && lchown(path, accounts->database.uid, accounts->database.gid) < 0)
         return ps_error_set(reterr, PS_ERR_IO, "%s: chown: %s", path, strerror(errno));
     return 0;
 }
@@ -153,7 +196,8 @@ static int write_settings(const struct ps_layout *layout, const struct ps_accoun
     r = write_file(layout, accounts, "postgresql.conf", &text, reterr);
 
     ps_buf_clear(&text);
-    ps_buf_put_text(&text, "local all " PS_CLUSTER_ROLE " peer map=phagescan\n");
+    ps_buf_put_text(&text, "local all " PS_CLUSTER_ADMIN " peer map=admin\n"
+                           "local " PS_CLUSTER_ROLE " " PS_CLUSTER_ROLE " peer map=programs\n");
     if (!r)
         r = write_file(layout, accounts, "pg_hba.conf", &text, reterr);
 
@@ -165,16 +209,10 @@ static int write_settings(const struct ps_layout *layout, const struct ps_accoun
 }
 
 int ps_cluster_prepare(const struct ps_layout *layout, const struct ps_accounts *accounts,
-                       struct ps_error *reterr)
+                       const char *log_path, struct ps_error *reterr)
 {
-    PS_FREE char *version = ps_strf("%s/PG_VERSION", layout->pg);
-    struct stat st;
-    int r = 0;
+    int r = version_of(layout->pg) ? 0 : make_cluster(layout, accounts, log_path, reterr);
 
-    if (!version)
-        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    if (stat(version, &st) < 0)
-        r = make_cluster(layout, accounts, reterr);
     return r ? r : write_settings(layout, accounts, reterr);
 }
 
@@ -182,15 +220,14 @@ int ps_cluster_unit(struct ps_unit *unit, const struct ps_layout *layout, const 
                     struct ps_error *reterr)
 {
     char postgres[PS_PATH_MAX];
-    int r = find_program(postgres, sizeof(postgres), "postgres", reterr);
+    int r = find_program(postgres, sizeof(postgres), "postgres", version_of(layout->pg), reterr);
 
     if (r)
         return r;
     unit->account = &accounts->database;
     unit->stop_signal = SIGINT; /* "fast": ends sessions, checkpoints, stops */
     unit->says_ready = false;
-    if (!r)
-        r = ps_unit_arg(unit, postgres);
+    r = ps_unit_arg(unit, postgres);
     if (!r)
         r = ps_unit_arg(unit, "-D");
     if (!r)
@@ -198,39 +235,48 @@ int ps_cluster_unit(struct ps_unit *unit, const struct ps_layout *layout, const 
     return r ? ps_error_set(reterr, r, "%s", ps_err_text(r)) : 0;
 }
 
-/* Without the database it is made. A second supervisor can't be: the lock. */
-static int make_database(const char *host, struct ps_error *reterr)
+/* Runs make when test gives no row. */
+static int ensure(PGconn *conn, const char *test, const char *make, struct ps_error *reterr)
 {
-    PS_FREE char *info = ps_strf("host=%s dbname=postgres user=" PS_CLUSTER_ROLE, host);
-    PGconn *conn = PQconnectdb(info ? info : "");
-    PGresult *res = NULL;
+    PGresult *res = PQexec(conn, test);
+    bool ok = PQresultStatus(res) == PGRES_TUPLES_OK;
+
+    if (ok && PQntuples(res) == 0) {
+        PQclear(res);
+        res = PQexec(conn, make);
+        ok = PQresultStatus(res) == PGRES_COMMAND_OK;
+    }
+    PQclear(res);
+    return ok ? 0 : ps_error_set(reterr, PS_ERR_IO, "%s", PQerrorMessage(conn));
+}
+
+/* A second supervisor can't be at it: the lock. */
+static int make_database(const char *info, struct ps_error *reterr)
+{
+    PGconn *conn = PQconnectdb(info);
     int r = 0;
 
-    if (PQstatus(conn) != CONNECTION_OK) {
+    if (PQstatus(conn) != CONNECTION_OK)
         r = ps_error_set(reterr, PS_ERR_UNAVAILABLE, "%s", PQerrorMessage(conn));
-        goto out;
-    }
-    res = PQexec(conn, "select 1 from pg_database where datname = '" PS_CLUSTER_ROLE "'");
-    if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 0) {
-        PQclear(res);
-        res = PQexec(conn, "create database " PS_CLUSTER_ROLE);
-    }
-    if (PQresultStatus(res) != PGRES_TUPLES_OK && PQresultStatus(res) != PGRES_COMMAND_OK)
-        r = ps_error_set(reterr, PS_ERR_IO, "%s", PQerrorMessage(conn));
-out:
-    PQclear(res);
+    if (!r)
+        r = ensure(conn, "select 1 from pg_roles where rolname = '" PS_CLUSTER_ROLE "'",
+                   "create role " PS_CLUSTER_ROLE " login", reterr);
+    if (!r)
+        r = ensure(conn, "select 1 from pg_database where datname = '" PS_CLUSTER_ROLE "'",
+                   "create database " PS_CLUSTER_ROLE " owner " PS_CLUSTER_ROLE, reterr);
     PQfinish(conn);
     return r;
 }
 
 int ps_cluster_ready(const struct ps_layout *layout, struct ps_error *reterr)
 {
-    PS_FREE char *host = ps_strf("%s/pg", layout->run);
-    PS_FREE char *info = host ? ps_strf("host=%s dbname=postgres user=" PS_CLUSTER_ROLE, host) : NULL;
+    PS_FREE char *info =
+        ps_strf("host=%s/pg dbname=postgres user=" PS_CLUSTER_ADMIN " connect_timeout=" PS_CLUSTER_CONNECT_S,
+                layout->run);
 
     if (!info)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     if (PQping(info) != PQPING_OK)
-        return ps_error_set(reterr, PS_ERR_AGAIN, "not yet");
-    return make_database(host, reterr);
+        return ps_error_set(reterr, PS_ERR_AGAIN, "it does not answer yet");
+    return make_database(info, reterr);
 }

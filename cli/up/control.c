@@ -1,8 +1,11 @@
 #include "cli/up/control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -11,58 +14,88 @@
 
 #define LINE_MAX_BYTES 65536
 
-/* Sends word and opens the answer as a stream of lines. */
-static int ask(const struct ps_layout *layout, const char *word, FILE **ret_stream, struct ps_error *reterr)
+static int connect_to(const struct ps_layout *layout, int *ret_fd, struct ps_error *reterr)
 {
     PS_FREE char *path = ps_strf("%s/up.sock", layout->run);
-    PS_CLOSE int fd = -1;
 
-    if (!path || ps_sock_connect_unix(path, &fd) != 0 || ps_file_write_all(fd, word, strlen(word)) != 0)
-        return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "it is not running here: `phagescan up` starts it");
-    FILE *stream = fdopen(fd, "r");
-    if (!stream)
+    if (!path)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    if (ps_sock_connect_unix(path, ret_fd) == 0)
+        return 0;
+    if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
+        return ps_error_set(reterr, PS_ERR_DENIED, "%s is open to root and the group phagescan: use sudo",
+                            path);
+    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "it is not running here: `phagescan up` starts it");
+}
+
+/* Sends word and opens the answer as a stream of lines, each at most silence_s after the one before. */
+static int ask(const struct ps_layout *layout, const char *word, time_t silence_s, FILE **ret_stream,
+               struct ps_error *reterr)
+{
+    const struct timeval silence = {.tv_sec = silence_s};
+    PS_CLOSE int fd = -1;
+    int r = connect_to(layout, &fd, reterr);
+
+    if (r)
+        return r;
+    FILE *stream = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence)) == 0 &&
+                           ps_file_write_all(fd, word, strlen(word)) == 0
+                       ? fdopen(fd, "r")
+                       : NULL;
+    if (!stream)
+        return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "the supervisor has just ended");
     (void)PS_TAKE_FD(fd);
     *ret_stream = stream;
     return 0;
 }
 
-static json_t *read_state(FILE *stream)
+/* The next state. PS_ERR_CLOSED at the end of the stream; PS_ERR_DENIED when the supervisor refuses. */
+static int read_state(FILE *stream, json_t **ret_state, struct ps_error *reterr)
 {
     static char line[LINE_MAX_BYTES];
 
-    return fgets(line, sizeof(line), stream) ? json_loads(line, 0, NULL) : NULL;
+    errno = 0;
+    if (!fgets(line, sizeof(line), stream))
+        return errno == EAGAIN ? ps_error_set(reterr, PS_ERR_TIMEOUT, "the supervisor does not answer")
+                               : PS_ERR_CLOSED;
+    json_t *state = json_loads(line, 0, NULL);
+    const char *refused = json_string_value(json_object_get(state, "error"));
+    int r = !state    ? ps_error_set(reterr, PS_ERR_PROTO, "the supervisor's answer can't be read")
+            : refused ? ps_error_set(reterr, PS_ERR_DENIED, "%s", refused)
+                      : 0;
+    if (r)
+        json_decref(state);
+    else
+        *ret_state = state;
+    return r;
 }
 
 int ps_control_status(const struct ps_layout *layout, json_t **ret_state, struct ps_error *reterr)
 {
     FILE *stream = NULL;
-    int r = ask(layout, "status\n", &stream, reterr);
+    int r = ask(layout, "status\n", PS_CONTROL_STATUS_S, &stream, reterr);
 
     if (r)
         return r;
-    json_t *state = read_state(stream);
-    (void)fclose(stream);
-    if (!state)
-        return ps_error_set(reterr, PS_ERR_PROTO, "the supervisor did not answer");
-    *ret_state = state;
-    return 0;
+    r = read_state(stream, ret_state, reterr);
+    (void)fclose(stream); /* read only */
+    return r == PS_ERR_CLOSED ? ps_error_set(reterr, r, "the supervisor has just ended") : r;
 }
 
 int ps_control_stop(const struct ps_layout *layout, void (*told)(const json_t *state),
                     struct ps_error *reterr)
 {
     FILE *stream = NULL;
-    json_t *state;
-    int r = ask(layout, "stop\n", &stream, reterr);
+    json_t *state = NULL;
+    int r = ask(layout, "stop\n", PS_CONTROL_STOP_S, &stream, reterr);
 
     if (r)
         return r;
-    while ((state = read_state(stream)) != NULL) {
+    while ((r = read_state(stream, &state, reterr)) == 0) {
         if (told)
             told(state);
         json_decref(state);
     }
-    (void)fclose(stream); /* the end of the stream is the end of the supervisor */
-    return 0;
+    (void)fclose(stream);              /* read only */
+    return r == PS_ERR_CLOSED ? 0 : r; /* the end of the stream is the end of the supervisor */
 }

@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "base/layout.h"
 
+#define PS_CONTROL_STATUS_S 10 /* a supervisor that says nothing for so long does not answer */
+#define PS_CONTROL_STOP_S   60 /* while it stops: longer than its patience with one process */
+
 /* Asks how everything is. The caller owns *ret_state. PS_ERR_UNAVAILABLE when no supervisor runs. */
 int ps_control_status(const struct ps_layout *layout, json_t **ret_state, struct ps_error *reterr);
 

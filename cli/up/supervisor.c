@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,46 +10,36 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/sock.h"
 #include "cli/up/accounts.h"
 #include "cli/up/cluster.h"
+#include "cli/up/desk.h"
+#include "cli/up/dirs.h"
 #include "cli/up/unit.h"
 
 #define PING_MS 100 /* how often a starting PostgreSQL is asked */
 
 enum { UNIT_POSTGRES, UNIT_BROKER, UNIT_MASTER, UNIT_WORKER, UNITS_N };
 
-struct client {
-    int fd;       /* -1: free place */
-    bool watches; /* asked for "stop": hears of every change */
-};
-
 struct supervisor {
     const struct ps_layout *layout;
     const struct ps_up_settings *settings;
     struct ps_accounts accounts;
     struct ps_unit units[UNITS_N];
-    struct client clients[PS_UP_CLIENTS_MAX];
+    struct ps_desk desk;
     char log_dir[PS_PATH_MAX + 8];
-    char up_sock[PS_PATH_MAX + 8];
-    int lock_fd, signal_fd, listen_fd, ready_fd;
+    int lock_fd, signal_fd, ready_fd;
     uint64_t ping_ms; /* when PostgreSQL is asked next */
-    uint64_t kill_ms; /* while stopping: when the unit in turn gets SIGKILL */
+    uint64_t kill_ms; /* while stopping: when the unit in turn gets a stronger word */
     bool stopping;
     bool changed; /* a unit's state has changed since the clients heard */
 };
-
-/* ---- the state as JSON ---- */
 
 static json_t *state_json(const struct supervisor *self, uint64_t now_ms)
 {
@@ -68,70 +57,7 @@ static json_t *state_json(const struct supervisor *self, uint64_t now_ms)
     return json_pack("{s:i, s:b, s:o}", "pid", (int)getpid(), "stopping", self->stopping, "units", units);
 }
 
-static void drop_client(struct client *client)
-{
-    ps_close_fd_p(&client->fd);
-    client->watches = false;
-}
-
-static void send_state(const struct supervisor *self, struct client *client, uint64_t now_ms)
-{
-    json_t *json = state_json(self, now_ms);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    size_t len = text ? strlen(text) : 0;
-
-    if (text)
-        text[len] = '\n'; /* in place of the NUL: the length goes with it */
-    /* A client that does not read its line is not waited for. */
-    if (!text || send(client->fd, text, len + 1, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)len + 1)
-        drop_client(client);
-    free(text);
-    json_decref(json);
-}
-
 /* ---- setting up ---- */
-
-static int make_dir(const char *path, mode_t mode, const struct ps_account *owner,
-                    const struct supervisor *self, struct ps_error *reterr)
-{
-    int r = ps_file_mkdirs(path, mode);
-
-    if (r)
-        return ps_error_set(reterr, r, "the directory %s could not be made: %s", path, ps_err_text(r));
-    if (self->accounts.root && owner && chown(path, owner->uid, owner->gid) < 0)
-        return ps_error_set(reterr, PS_ERR_IO, "%s: chown: %s", path, strerror(errno));
-    if (chmod(path, mode) < 0)
-        return ps_error_set(reterr, PS_ERR_IO, "%s: chmod: %s", path, strerror(errno));
-    return 0;
-}
-
-static int make_dirs(struct supervisor *self, struct ps_error *reterr)
-{
-    const struct ps_layout *l = self->layout;
-    PS_FREE char *run_pg = ps_strf("%s/pg", l->run);
-    int r;
-
-    if (!run_pg)
-        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    (void)snprintf(self->log_dir, sizeof(self->log_dir), "%s/log", l->state);
-    (void)snprintf(self->up_sock, sizeof(self->up_sock), "%s/up.sock", l->run);
-    /* As root three accounts pass through state and run; what is below belongs to one each. */
-    mode_t shared = self->accounts.root ? 0755 : 0700;
-    r = make_dir(l->state, shared, NULL, self, reterr);
-    if (!r)
-        r = make_dir(l->run, shared, &self->accounts.services, self, reterr);
-    if (!r)
-        r = make_dir(self->log_dir, 0750, NULL, self, reterr);
-    if (!r)
-        r = make_dir(l->pg, 0700, &self->accounts.database, self, reterr);
-    if (!r)
-        r = make_dir(l->store, 0700, &self->accounts.services, self, reterr);
-    if (!r)
-        r = make_dir(l->cache, 0700, &self->accounts.services, self, reterr);
-    if (!r)
-        r = make_dir(run_pg, shared, &self->accounts.database, self, reterr);
-    return r;
-}
 
 static int take_lock(struct supervisor *self, struct ps_error *reterr)
 {
@@ -139,6 +65,10 @@ static int take_lock(struct supervisor *self, struct ps_error *reterr)
 
     if (!path)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    int r = ps_file_mkdirs(self->layout->state, self->accounts.root ? 0755 : 0700);
+    if (r)
+        return ps_error_set(reterr, r, "the directory %s could not be made: %s", self->layout->state,
+                            ps_err_text(r));
     self->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (self->lock_fd < 0)
         return ps_error_set(reterr, PS_ERR_IO, "%s: %s", path, strerror(errno));
@@ -175,10 +105,8 @@ static int add_option(struct ps_unit *unit, const char *name, const char *value,
 static int make_units(struct supervisor *self, struct ps_error *reterr)
 {
     struct ps_unit *units = self->units;
-    int r;
+    int r = ps_cluster_unit(&units[UNIT_POSTGRES], self->layout, &self->accounts, reterr);
 
-    ps_unit_init(&units[UNIT_POSTGRES], "postgres", &self->accounts.database, self->log_dir);
-    r = ps_cluster_unit(&units[UNIT_POSTGRES], self->layout, &self->accounts, reterr);
     if (!r)
         r = add_program(self, UNIT_BROKER, "broker", reterr);
     if (!r)
@@ -191,6 +119,8 @@ static int make_units(struct supervisor *self, struct ps_error *reterr)
         r = add_option(&units[UNIT_WORKER], "--signatures", self->settings->signatures, reterr);
     if (!r)
         r = add_option(&units[UNIT_WORKER], "--slots", self->settings->slots, reterr);
+    for (size_t i = 0; i < UNITS_N; i++)
+        units[i].echo = self->settings->verbose;
     return r;
 }
 
@@ -210,21 +140,29 @@ static int watch_signals(struct supervisor *self, struct ps_error *reterr)
 
 static int set_up(struct supervisor *self, struct ps_error *reterr)
 {
+    const struct ps_layout *layout = self->layout;
+    struct ps_unit *postgres = &self->units[UNIT_POSTGRES];
     int r = ps_accounts_find(&self->accounts, reterr);
 
-    if (!r)
-        r = make_dirs(self, reterr);
+    /* Under other accounts our programs would take a user's places for theirs. */
+    if (!r && self->accounts.root && setenv("PHAGESCAN_SYSTEM", "1", 1) < 0)
+        r = ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     if (!r)
         r = take_lock(self, reterr);
     if (!r)
+        r = ps_dirs_make(layout, &self->accounts, reterr);
+    (void)snprintf(self->log_dir, sizeof(self->log_dir), "%s/" PS_DIRS_LOG,
+                   layout->state); /* fits by its size */
+    ps_unit_init(postgres, "postgres", &self->accounts.database, self->log_dir);
+    if (!r)
+        r = ps_cluster_prepare(layout, &self->accounts, postgres->log_path, reterr);
+    if (!r)
         r = make_units(self, reterr);
     if (!r)
-        r = ps_cluster_prepare(self->layout, &self->accounts, reterr);
-    if (!r)
         r = watch_signals(self, reterr);
-    if (!r && (r = ps_sock_listen_unix(self->up_sock, 0600, &self->listen_fd)) != 0)
-        (void)ps_error_set(reterr, r, "%s: %s", self->up_sock, ps_err_text(r));
-    return r;
+    return r ? r
+             : ps_desk_open(&self->desk, layout->run,
+                            self->accounts.root ? self->accounts.services.gid : (gid_t)-1, reterr);
 }
 
 /* ---- running ---- */
@@ -262,6 +200,12 @@ static void start_units(struct supervisor *self, uint64_t now_ms)
     }
 }
 
+/* The next word to a process that does not stop: PostgreSQL has one more, which leaves its files in order. */
+static int stronger(const struct ps_unit *unit)
+{
+    return unit->stop_signal == SIGINT && unit->signalled == SIGINT ? SIGQUIT : SIGKILL;
+}
+
 /* Stops one after the other, last started first: a worker gives back its jobs while a broker is there to
  * hear. */
 static void stop_units(struct supervisor *self, uint64_t now_ms)
@@ -278,7 +222,7 @@ static void stop_units(struct supervisor *self, uint64_t now_ms)
             self->kill_ms = now_ms + PS_UP_STOP_MS;
             self->changed = true;
         } else if (now_ms >= self->kill_ms) {
-            ps_unit_signal(unit, order[i] == UNIT_POSTGRES ? SIGQUIT : SIGKILL, now_ms);
+            ps_unit_signal(unit, stronger(unit), now_ms);
             self->kill_ms = now_ms + PS_UP_STOP_MS;
         }
         if (unit->state != PS_UNIT_STOPPED)
@@ -339,53 +283,30 @@ static void read_signals(struct supervisor *self, uint64_t now_ms)
     }
 }
 
-static void accept_client(struct supervisor *self)
-{
-    int fd = accept4(self->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    if (fd < 0)
-        return;
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++)
-        if (self->clients[i].fd < 0) {
-            self->clients[i] = (struct client){.fd = fd};
-            return;
-        }
-    (void)close(fd); /* full: the client sees the end and tries again */
-}
-
-static void read_client(struct supervisor *self, struct client *client, uint64_t now_ms)
-{
-    char line[32] = "";
-    ssize_t got = recv(client->fd, line, sizeof(line) - 1, MSG_DONTWAIT);
-
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got <= 0) {
-        drop_client(client);
-        return;
-    }
-    if (!strcmp(line, "stop\n")) {
-        ps_log(PS_LOG_INFO, "stop-asked", "by=control");
-        self->stopping = true;
-        client->watches = true;
-    }
-    send_state(self, client, now_ms);
-    if (client->fd >= 0 && !client->watches)
-        drop_client(client);
-}
-
 static void tell_changes(struct supervisor *self, uint64_t now_ms)
 {
     if (!self->changed)
         return;
     self->changed = false;
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++)
-        if (self->clients[i].fd >= 0 && self->clients[i].watches)
-            send_state(self, &self->clients[i], now_ms);
+    json_t *state = state_json(self, now_ms);
+    ps_desk_tell(&self->desk, state);
+    json_decref(state);
     if (self->ready_fd >= 0 && all_ready(self)) {
         (void)ps_file_write_all(self->ready_fd, "ready\n", 6); /* nobody there to hear: fine */
         ps_close_fd_p(&self->ready_fd);
     }
+}
+
+static void serve_desk(struct supervisor *self, const struct pollfd *fds, uint64_t now_ms)
+{
+    json_t *state = state_json(self, now_ms);
+
+    if (ps_desk_turn(&self->desk, fds, state)) {
+        ps_log(PS_LOG_INFO, "stop-asked", "by=control");
+        self->stopping = true;
+        self->changed = true;
+    }
+    json_decref(state);
 }
 
 static void read_ready(struct supervisor *self, struct ps_unit *unit, uint64_t now_ms)
@@ -401,43 +322,29 @@ static void read_ready(struct supervisor *self, struct ps_unit *unit, uint64_t n
     }
 }
 
-struct watch {
-    struct pollfd fds[2 + 2 * UNITS_N + PS_UP_CLIENTS_MAX];
-    nfds_t n;
-};
-
-static void watch_fd(struct watch *watch, int fd)
-{
-    watch->fds[watch->n++] = (struct pollfd){.fd = fd, .events = POLLIN}; /* fd -1 is passed over by poll */
-}
+enum { AT_SIGNAL, AT_DESK, AT_UNITS = AT_DESK + PS_DESK_FDS, FDS_N = AT_UNITS + 2 * UNITS_N };
 
 static void turn(struct supervisor *self)
 {
-    struct watch w = {.n = 0};
+    struct pollfd fds[FDS_N];
 
-    watch_fd(&w, self->signal_fd);
-    watch_fd(&w, self->listen_fd);
-    for (size_t i = 0; i < UNITS_N; i++) {
-        watch_fd(&w, self->units[i].ready_fd);
-        watch_fd(&w, self->units[i].log_fd);
+    fds[AT_SIGNAL] = (struct pollfd){.fd = self->signal_fd, .events = POLLIN};
+    ps_desk_watch(&self->desk, fds + AT_DESK);
+    for (size_t i = 0; i < UNITS_N; i++) { /* poll passes over -1 */
+        fds[AT_UNITS + 2 * i] = (struct pollfd){.fd = self->units[i].ready_fd, .events = POLLIN};
+        fds[AT_UNITS + 2 * i + 1] = (struct pollfd){.fd = self->units[i].log_fd, .events = POLLIN};
     }
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++)
-        watch_fd(&w, self->clients[i].fd);
-    (void)poll(w.fds, w.n, PING_MS); /* back-offs and the ping need a regular look */
+    bool quiet = poll(fds, FDS_N, PING_MS) <= 0; /* back-offs and the ping need a regular look */
 
     uint64_t now_ms = ps_clock_mono_ms();
-    const struct pollfd *at = w.fds + 2;
-    if (w.fds[1].revents)
-        accept_client(self);
-    for (size_t i = 0; i < UNITS_N; i++, at += 2) {
-        if (at[0].revents)
+    for (size_t i = 0; !quiet && i < UNITS_N; i++) {
+        if (fds[AT_UNITS + 2 * i].revents)
             read_ready(self, &self->units[i], now_ms);
-        if (at[1].revents)
-            ps_unit_drain_log(&self->units[i], self->settings->verbose);
+        if (fds[AT_UNITS + 2 * i + 1].revents)
+            ps_unit_drain_log(&self->units[i]);
     }
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++, at++)
-        if (at->revents && self->clients[i].fd == at->fd)
-            read_client(self, &self->clients[i], now_ms);
+    if (!quiet)
+        serve_desk(self, fds + AT_DESK, now_ms);
     read_signals(self, now_ms);
 
     ping_postgres(self, now_ms);
@@ -452,36 +359,27 @@ static void tear_down(struct supervisor *self)
 {
     for (size_t i = 0; i < UNITS_N; i++)
         ps_unit_fini(&self->units[i]);
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++)
-        drop_client(&self->clients[i]);
-    if (self->listen_fd >= 0)
-        (void)unlink(self->up_sock);
-    ps_close_fd_p(&self->listen_fd);
+    ps_close_fd_p(&self->lock_fd); /* first: who hears of the end at the desk may start anew at once */
+    ps_desk_close(&self->desk);
     ps_close_fd_p(&self->signal_fd);
-    ps_close_fd_p(&self->lock_fd);
     ps_close_fd_p(&self->ready_fd);
 }
 
 int ps_supervisor_run(const struct ps_layout *layout, const struct ps_up_settings *settings, int ready_fd,
                       struct ps_error *reterr)
 {
-    struct supervisor self = {.layout = layout,
-                              .settings = settings,
-                              .lock_fd = -1,
-                              .signal_fd = -1,
-                              .listen_fd = -1,
-                              .ready_fd = ready_fd};
+    struct supervisor self = {
+        .layout = layout, .settings = settings, .lock_fd = -1, .signal_fd = -1, .ready_fd = ready_fd};
     struct ps_error why = {0};
     int r;
 
-    for (size_t i = 0; i < PS_UP_CLIENTS_MAX; i++)
-        self.clients[i].fd = -1;
+    ps_desk_init(&self.desk);
     for (size_t i = 0; i < UNITS_N; i++)
         ps_unit_init(&self.units[i], "", NULL, "");
 
     r = set_up(&self, &why);
     if (r && self.ready_fd >= 0) {
-        PS_FREE char *line = ps_strf("failed: %s\n", why.text);
+        PS_FREE char *line = ps_strf("%s\n", why.text);
 
         if (line)
             (void)ps_file_write_all(self.ready_fd, line, strlen(line));

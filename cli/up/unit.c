@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define READY_FD 3
-
 static const char *const state_words[] = {"waiting", "starting", "ready", "stopping", "stopped"};
 
 const char *ps_unit_state_word(enum ps_unit_state state)
@@ -87,18 +85,21 @@ static void rotate_log(struct ps_unit *self)
 static void become_program(const struct ps_unit *self, const char *const *argv, int ready_w, int log_w,
                            pid_t parent)
 {
+    static const char failed[] = "the program could not be executed\n";
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     (void)setpgid(0, 0); /* a ^C on the terminal is for the supervisor */
     if (null < 0 || dup2(null, 0) < 0 || dup2(log_w, 1) < 0 || dup2(log_w, 2) < 0)
         _exit(126);
-    if (ready_w >= 0 && ready_w != READY_FD && dup2(ready_w, READY_FD) < 0)
+    if (ready_w >= 0 && ready_w != PS_UNIT_READY_FD && dup2(ready_w, PS_UNIT_READY_FD) < 0)
         _exit(126);
-    if (ready_w == READY_FD && fcntl(READY_FD, F_SETFD, 0) < 0)
+    if (ready_w == PS_UNIT_READY_FD && fcntl(PS_UNIT_READY_FD, F_SETFD, 0) < 0)
         _exit(126);
-    (void)close_range(ready_w >= 0 ? READY_FD + 1 : READY_FD, ~0U, 0);
+    (void)close_range(ready_w >= 0 ? PS_UNIT_READY_FD + 1 : PS_UNIT_READY_FD, ~0U, 0);
 
+    if (chdir("/") < 0) /* no directory of the caller's is held, or must be one that the account may see */
+        _exit(126);
     if (self->account && ps_account_become(self->account) != 0)
         _exit(126);
     /* After the change of account, which would clear it. Without its supervisor nothing is to stay behind. */
@@ -109,6 +110,7 @@ static void become_program(const struct ps_unit *self, const char *const *argv, 
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     execv(argv[0], (char *const *)argv);
+    (void)!write(2, failed, sizeof(failed) - 1); /* into its log; the exit status says it, too */
     _exit(127);
 }
 
@@ -116,14 +118,16 @@ int ps_unit_start(struct ps_unit *self, uint64_t now_ms, struct ps_error *reterr
 {
     const char *argv[PS_UNIT_ARGS_MAX + 1] = {NULL};
     int ready[2] = {-1, -1}, log[2] = {-1, -1};
+    char ready_fd[12];
     size_t n = 0;
     pid_t parent = getpid();
 
     for (; n < PS_UNIT_ARGS_MAX && self->argv[n]; n++)
         argv[n] = self->argv[n];
     if (self->says_ready && n + 2 < PS_UNIT_ARGS_MAX) {
+        (void)snprintf(ready_fd, sizeof(ready_fd), "%d", PS_UNIT_READY_FD);
         argv[n++] = "--ready-fd";
-        argv[n++] = "3";
+        argv[n++] = ready_fd;
     }
     ps_close_fd_p(&self->ready_fd);
     ps_close_fd_p(&self->log_fd);
@@ -164,6 +168,7 @@ void ps_unit_signal(struct ps_unit *self, int sig, uint64_t now_ms)
     }
     if (self->state != PS_UNIT_STOPPING)
         enter(self, PS_UNIT_STOPPING, now_ms);
+    self->signalled = sig;
     (void)kill(self->pid, sig); /* gone already: waitpid tells */
 }
 
@@ -181,7 +186,7 @@ void ps_unit_ended(struct ps_unit *self, int status, uint64_t now_ms)
                        strsignal(WTERMSIG(status)));
     else
         (void)snprintf(self->last, sizeof(self->last), "exit status %d", WEXITSTATUS(status));
-    ps_unit_drain_log(self, false);
+    ps_unit_drain_log(self);
     ps_close_fd_p(&self->ready_fd);
     ps_close_fd_p(&self->log_fd);
     self->pid = 0;
@@ -198,7 +203,7 @@ void ps_unit_ended(struct ps_unit *self, int status, uint64_t now_ms)
     enter(self, PS_UNIT_WAITING, now_ms);
 }
 
-void ps_unit_drain_log(struct ps_unit *self, bool echo)
+void ps_unit_drain_log(struct ps_unit *self)
 {
     char part[16384];
 
@@ -215,7 +220,7 @@ void ps_unit_drain_log(struct ps_unit *self, bool echo)
             self->log_bytes += (uint64_t)got;
         if (self->log_bytes >= PS_UNIT_LOG_BYTES)
             rotate_log(self);
-        if (echo)
+        if (self->echo)
             (void)ps_file_write_all(STDERR_FILENO, part,
                                     (size_t)got); /* a closed terminal is no reason to stop */
     }

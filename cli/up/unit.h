@@ -24,6 +24,7 @@ enum ps_unit_state {
 #define PS_UNIT_BACKOFF_MAX_MS 30000
 #define PS_UNIT_STEADY_MS      60000 /* up that long: the next failure starts with the shortest back-off */
 #define PS_UNIT_LOG_BYTES      (16 * 1024 * 1024) /* a log at this size becomes .1, and that one goes */
+#define PS_UNIT_READY_FD       3 /* where the program finds the pipe to say that it is ready */
 
 struct ps_unit {
     const char *name;                 /* "broker" */
@@ -31,6 +32,7 @@ struct ps_unit {
     const struct ps_account *account; /* NULL: stays what the supervisor is */
     int stop_signal;                  /* SIGTERM; SIGINT for PostgreSQL */
     bool says_ready;                  /* gets --ready-fd 3 and writes a line there when it is */
+    bool echo;                        /* its log goes to standard error, too */
 
     enum ps_unit_state state;
     pid_t pid;          /* 0 when it does not run */
@@ -39,6 +41,7 @@ struct ps_unit {
     int log_file;       /* where that goes, -1 when it could not be opened */
     uint64_t log_bytes; /* in that file */
     char log_path[512];
+    int signalled;       /* the signal it got last, while STOPPING */
     uint64_t since_ms;   /* monotonic: when state began */
     uint64_t retry_ms;   /* monotonic: WAITING until then */
     uint64_t backoff_ms; /* next back-off */
@@ -58,8 +61,8 @@ void ps_unit_is_ready(struct ps_unit *self, uint64_t now_ms);
 /* Its process has ended with this wait status: goes to WAITING with back-off, or STOPPED when it was told to.
  */
 void ps_unit_ended(struct ps_unit *self, int status, uint64_t now_ms);
-/* Moves what it logged into its file (and to standard error when echo), bounded per call. */
-void ps_unit_drain_log(struct ps_unit *self, bool echo);
+/* Moves what it logged into its file, bounded per call. */
+void ps_unit_drain_log(struct ps_unit *self);
 const char *ps_unit_state_word(enum ps_unit_state state);
 
 #endif
