@@ -194,8 +194,9 @@ static const char *check_session(const struct ps_core *core, uint32_t number, st
     REQUIRE(session->held_n == held_n && session->running_n == running_n && session->alone_n == alone_n);
     sums->held += held_n;
     for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next, fetch_n++)
-        flight_bytes += ps_fetch_at(core, at)->sent ? ps_fetch_at(core, at)->bytes : 0;
+        flight_bytes += ps_fetch_at(core, at)->asked;
     REQUIRE(session->fetch_n == fetch_n && session->flight_bytes == flight_bytes);
+    REQUIRE(flight_bytes <= core->options.transfer_bytes);
     for (uint32_t i = 0; i < session->offers_n; i++)
         REQUIRE(session->offers[i].ready ==
                 (session->tier >= 0 && ps_engine_set_has(&session->can, session->offers[i].engine)));

@@ -1,6 +1,13 @@
 /* broker/core/from_master.c: what masters say. The one with the highest epoch leads; any other is sent away. */
 #include "broker/core/state.h"
 
+void ps_master_resend(struct ps_core *core)
+{
+    ps_life_resend(core);
+    ps_strays_resend(core);
+    ps_transfers_resend(core);
+}
+
 static void take_over(struct ps_core *core, uint32_t session, uint64_t epoch)
 {
     core->epoch = epoch;

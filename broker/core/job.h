@@ -19,6 +19,10 @@ enum ps_job_state {
     PS_JOB_STATES_N
 };
 
+/* A sample that kills its worker faster than a heartbeat comes is never named running: so the tenth worker that dies
+ * with a job counts against it all the same. */
+#define PS_FREED_MAX 10
+
 #define PS_TICK_SHIFT 6 /* deadlines and waiting times are kept in units of 64 ms, in 32 bits: eight years */
 
 /* 64 bytes: a million of them wait in memory. */
@@ -38,6 +42,7 @@ struct ps_job {
     uint8_t band;        /* enum ps_band */
     uint8_t state;       /* enum ps_job_state */
     uint8_t lost;        /* leases lost so far */
+    uint8_t freed;       /* leases since then whose worker died before a heartbeat named them */
 };
 
 struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);

@@ -151,27 +151,32 @@ void ps_lease_beat(struct ps_core *core, struct ps_lease *lease, uint32_t beat)
     session->running_n++;
 }
 
+/* The heart of its worker beats, and nothing else moves there. With BYE it finds back as soon as it can. */
+static void give_up_worker(struct ps_core *core, uint32_t session)
+{
+    static const char reason[] = "it beats, but nothing that it holds gets on";
+
+    ps_core_send(core, session, PS_MSG(BYE, .reason = PS_BYTES_LIT(reason)));
+    ps_session_end(core, session, PS_END_LOST, reason);
+}
+
 /* What is at the top of the heap and due. */
 static void look_at(struct ps_core *core, struct ps_lease *lease)
 {
     struct ps_session *session = ps_session_at(core, lease->session);
-    uint64_t next;
+    uint64_t stall_ms = ps_session_stall_ms(session), next = PS_MIN(lease->hard_ms, stall_ms);
 
     if (ps_lease_running(core, lease)) {
         session->lost_n++;
         ps_life(core, lease->job, PS_LIFE_LOSE,
                 &(struct ps_life){.tell = true, .reason = "ran far beyond its time"});
-        return;
-    }
-    next = PS_MIN(lease->hard_ms, ps_session_stall_ms(session));
-    if (next > core->now_ms) {
+    } else if (next > core->now_ms) {
         ps_heap_move(&core->due, &lease->due, next);
-        return;
+    } else if (stall_ms <= core->now_ms) {
+        give_up_worker(core, lease->session);
+    } else {
+        ps_life(core, lease->job, PS_LIFE_FREE, &(struct ps_life){.tell = true});
     }
-    session->stalled = true;
-    ps_core_log(core, PS_LOG_WARN, "worker-stalled", "worker=%s job=%llu held=%u", PS_LOGQ(session->name),
-                (unsigned long long)ps_job_at(core, lease->job)->id, session->held_n);
-    ps_life(core, lease->job, PS_LIFE_FREE, &(struct ps_life){.tell = true});
 }
 
 void ps_leases_tick(struct ps_core *core)

@@ -132,12 +132,6 @@ static void requeue(struct ps_core *core, uint32_t number)
     core->requeued_n++;
 }
 
-static void free_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
-{
-    take_back(core, number, args->tell);
-    requeue(core, number);
-}
-
 static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
 {
     struct ps_job *job = ps_job_at(core, number);
@@ -163,6 +157,19 @@ static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_l
                    args->reason); /* fits: a name and a short sentence */
     ps_life(core, number, PS_LIFE_DECIDE,
             &(struct ps_life){.outcome = PS_OUTCOME_QUARANTINED, .reason = why});
+}
+
+static void free_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
+{
+    struct ps_job *job = ps_job_at(core, number);
+
+    if (args->dead && ++job->freed >= PS_FREED_MAX) {
+        job->freed = 0;
+        lose_leased(core, number, &(struct ps_life){.reason = "worker after worker died with it"});
+        return;
+    }
+    take_back(core, number, args->tell);
+    requeue(core, number);
 }
 
 static void drop_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
@@ -324,6 +331,7 @@ void ps_life_resend(struct ps_core *core)
         struct ps_lease *lease = ps_lease_at(core, at);
 
         next = lease->next;
+        resend_lost(core, lease->job);
         if (lease->outcome) {
             resend_decided(core, lease);
         } else if (!lease->kept_by_worker) {

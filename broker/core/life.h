@@ -38,6 +38,7 @@ struct ps_life {
     bool running;           /* LEASE: it runs already */
     struct ps_bytes record; /* REPORT: what to pass on and keep */
     bool passed;            /* REPORT: the master has it already */
+    bool dead;              /* FREE: its worker died */
     bool tell;              /* FREE, LOSE: the worker may still have it and must drop it */
     uint32_t outcome;       /* DECIDE */
     const char *reason;     /* LOSE, DECIDE: a sentence */

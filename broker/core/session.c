@@ -163,6 +163,9 @@ static void resume(struct ps_core *core, uint32_t number, uint32_t peer, const s
     ps_session_heard(core, number);
     welcome(core, number, hello, true);
     ps_session_refresh(core, number);
+    /* What was on its way when the connection broke is lost. A worker's READY tells; a master does not know. */
+    if (core->master == number)
+        ps_master_resend(core);
 }
 
 void ps_session_hello(struct ps_core *core, uint32_t peer, const struct ps_msg_HELLO *hello)
@@ -203,7 +206,8 @@ static void give_back_leases(struct ps_core *core, uint32_t number, enum ps_sess
         const struct ps_lease *lease = ps_lease_at(core, session->held);
         bool suspect = how == PS_END_LOST && ps_lease_running(core, lease);
 
-        ps_life(core, lease->job, suspect ? PS_LIFE_LOSE : PS_LIFE_FREE, &(struct ps_life){.reason = reason});
+        ps_life(core, lease->job, suspect ? PS_LIFE_LOSE : PS_LIFE_FREE,
+                &(struct ps_life){.reason = reason, .dead = how == PS_END_LOST});
     }
     for (uint32_t at = core->pending_first; at; at = ps_lease_at(core, at)->next)
         if (ps_lease_at(core, at)->session == number)
@@ -313,13 +317,7 @@ void ps_session_heard(struct ps_core *core, uint32_t number)
 
 void ps_session_progress(struct ps_core *core, uint32_t number)
 {
-    struct ps_session *session = ps_session_at(core, number);
-
-    session->progress_ms = core->now_ms;
-    if (session->stalled) {
-        session->stalled = false;
-        ps_session_refresh(core, number);
-    }
+    ps_session_at(core, number)->progress_ms = core->now_ms;
 }
 
 uint64_t ps_session_stall_ms(const struct ps_session *session)

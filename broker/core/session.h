@@ -47,7 +47,6 @@ struct ps_session {
 
     /* worker */
     bool ready;                 /* READY came */
-    bool stalled;               /* leases ran out without progress: no new ones until it makes some */
     bool quiet;                 /* some heartbeats are missing: no new leases, but not dead yet */
     bool bounce;                /* to be sent away, so that it comes back with its results */
     int tier;                   /* place in ready lists, -1: none */

@@ -102,6 +102,8 @@ static inline uint32_t ps_core_outstanding(const struct ps_core *core)
     return core->leased_n + core->pending_n;
 }
 
+/* Says again to the master that leads all that it may not have heard. */
+void ps_master_resend(struct ps_core *core);
 /* What masters and workers say; in from_master.c and from_worker.c. */
 void ps_from_master(struct ps_core *core, uint32_t session, const struct ps_event *event);
 void ps_from_worker(struct ps_core *core, uint32_t session, const struct ps_event *event);

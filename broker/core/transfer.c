@@ -22,8 +22,7 @@ static void drop(struct ps_core *core, struct ps_session *session, uint32_t numb
 {
     struct ps_fetch *fetch = ps_fetch_at(core, number);
 
-    if (fetch->sent)
-        session->flight_bytes -= fetch->bytes;
+    session->flight_bytes -= fetch->asked;
     if (fetch->prev)
         ps_fetch_at(core, fetch->prev)->next = fetch->next;
     else
@@ -36,7 +35,18 @@ static void drop(struct ps_core *core, struct ps_session *session, uint32_t numb
     ps_pool_give(&core->fetches, number);
 }
 
-/* Sends what fits, in order; one at least, so that nobody waits for ever. */
+static void ask(struct ps_core *core, struct ps_session *session, struct ps_fetch *fetch, uint32_t bytes)
+{
+    struct ps_msg msg = {.id = PS_MSG_FETCH,
+                         .FETCH = {.peer = session->id, .offset = fetch->offset, .bytes = bytes}};
+
+    memcpy(msg.FETCH.sha256, fetch->sha256, PS_SHA256_BYTES);
+    fetch->asked = bytes;
+    session->flight_bytes += bytes;
+    ps_core_send(core, core->master, &msg);
+}
+
+/* Asks for what fits, in order. A piece smaller than a chunk is not worth asking for, unless it is the last. */
 static void pump(struct ps_core *core, uint32_t session_number)
 {
     struct ps_session *session = ps_session_at(core, session_number);
@@ -45,17 +55,14 @@ static void pump(struct ps_core *core, uint32_t session_number)
         return;
     for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next) {
         struct ps_fetch *fetch = ps_fetch_at(core, at);
-        struct ps_msg msg = {.id = PS_MSG_FETCH,
-                             .FETCH = {.peer = session->id, .offset = fetch->offset, .bytes = fetch->bytes}};
+        uint32_t room = core->options.transfer_bytes - session->flight_bytes,
+                 bytes = PS_MIN(fetch->bytes, room);
 
-        if (fetch->sent)
+        if (fetch->asked)
             continue;
-        if (session->flight_bytes && session->flight_bytes + fetch->bytes > core->options.transfer_bytes)
+        if (!bytes || (bytes < fetch->bytes && bytes < PS_CHUNK_MAX))
             return;
-        memcpy(msg.FETCH.sha256, fetch->sha256, PS_SHA256_BYTES);
-        fetch->sent = true;
-        session->flight_bytes += fetch->bytes;
-        ps_core_send(core, core->master, &msg);
+        ask(core, session, fetch, bytes);
     }
 }
 
@@ -96,7 +103,7 @@ void ps_transfer_fetch(struct ps_core *core, uint32_t session_number, const stru
     fetch = ps_fetch_at(core, number);
     memcpy(fetch->sha256, msg->sha256, PS_SHA256_BYTES);
     fetch->offset = msg->offset;
-    fetch->bytes = PS_MIN(msg->bytes, core->options.transfer_bytes);
+    fetch->bytes = msg->bytes;
     append(core, session, number);
     pump(core, session_number);
 }
@@ -111,7 +118,7 @@ void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
     number = session_number && event->carry_bytes <= PS_CHUNK_MAX
                  ? find(core, ps_session_at(core, session_number), msg->sha256, msg->offset)
                  : 0;
-    if (!number || !ps_fetch_at(core, number)->sent || !event->carry) {
+    if (!number || !ps_fetch_at(core, number)->asked || !event->carry) {
         core->dropped_chunks_n++;
         return;
     }
@@ -126,7 +133,8 @@ void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
     }
     fetch->offset += n;
     fetch->bytes -= n;
-    session->flight_bytes -= n;
+    session->flight_bytes -= PS_MIN(n, fetch->asked);
+    fetch->asked -= PS_MIN(n, fetch->asked);
     pump(core, session_number);
 }
 
@@ -159,7 +167,7 @@ void ps_transfers_resend(struct ps_core *core)
         struct ps_session *session = ps_session_at(core, s);
 
         for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next)
-            ps_fetch_at(core, at)->sent = false;
+            ps_fetch_at(core, at)->asked = 0;
         session->flight_bytes = 0;
         pump(core, s);
     }

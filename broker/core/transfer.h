@@ -1,10 +1,10 @@
 /* broker/core/transfer.h: samples on their way from the master to workers: FETCH up, CHUNK and GONE down.
  *
- * No chunk is stored. A worker's FETCHes wait here until what it has asked for and not got is under transfer_bytes,
- * so that no worker can fill the broker's or the master's buffers, and each is split among its chunks: what is still
- * missing when a master is replaced is asked of the new one.
+ * No chunk is stored. What a worker asks for is asked of the master piece by piece, so that no more than
+ * transfer_bytes are on their way to it: however much it asks for, it fills neither the broker's buffers nor the
+ * master's. What is still missing when a master is replaced is asked of the new one.
  *
- * Invariant: flight_bytes is the sum of what is missing of the session's fetches that were sent. */
+ * Invariant: flight_bytes is the sum of what was asked of the master for the session's fetches. */
 #ifndef PS_BROKER_CORE_TRANSFER_H
 #define PS_BROKER_CORE_TRANSFER_H
 
@@ -25,8 +25,8 @@ struct ps_fetch {
     uint8_t sha256[PS_SHA256_BYTES];
     uint64_t offset;     /* first byte that is missing */
     uint32_t bytes;      /* how many are */
+    uint32_t asked;      /* of these, asked of the master */
     uint32_t prev, next; /* in the session's list */
-    bool sent;           /* to the master */
 };
 
 struct ps_fetch *ps_fetch_at(const struct ps_core *core, uint32_t fetch);

@@ -55,6 +55,7 @@ struct rig_lease {
     uint64_t boot, seq, job;
     uint8_t sha256[32];
     uint64_t size, have; /* bytes of the sample, and how many are here */
+    uint64_t asked;      /* up to where they are asked for */
     bool result;         /* done, not committed */
 };
 
@@ -295,10 +296,11 @@ static inline void worker_finish(struct rig_worker *self, struct rig_lease *leas
     worker_send_result(self, lease);
 }
 
-static inline void worker_fetch(struct rig_worker *self, const struct rig_lease *lease)
+static inline void worker_fetch(struct rig_worker *self, struct rig_lease *lease)
 {
     struct ps_msg msg = {.id = PS_MSG_FETCH, .FETCH = {.offset = lease->have, .bytes = 256 * 1024}};
 
+    lease->asked = lease->have + msg.FETCH.bytes;
     memcpy(msg.FETCH.sha256, lease->sha256, 32);
     (void)ps_peer_put(self->peer, &msg);
 }
@@ -346,7 +348,7 @@ static inline void worker_take_chunk(struct rig_worker *self, const struct ps_ms
         self->bytes_n += bytes.len;
         if (lease->have == lease->size)
             worker_finish(self, lease);
-        else if (lease->have % (256 * 1024) == 0)
+        else if (lease->have >= lease->asked)
             worker_fetch(self, lease);
     }
 }

@@ -71,6 +71,27 @@ static void a_new_master_hears_what_is_not_committed(void **state)
     stage_expect_none(stage, SECOND, PS_MSG_RESULT);
 }
 
+/* What was under way when its connection broke is lost, so a master that resumes hears it again. */
+static void a_master_that_resumes_hears_it_again(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session master;
+    struct ps_part_lease lease;
+
+    stage_open(stage);
+    master = stage_master(stage, MASTER, 100);
+    (void)stage_worker(stage, WORKER, "clamav", 1, 8);
+    SUBMIT(stage, MASTER, .job = 1);
+    stage_turn(stage);
+    lease = stage_job(stage, WORKER);
+    stage_event(stage, PS_EVENT_GONE, MASTER);
+    stage_result(stage, WORKER, STAGE_BOOT, lease.seq, 1, "clamav");
+    stage_expect_none(stage, MASTER, PS_MSG_RESULT);
+    master = stage_hello(stage, SECOND, PS_ROLE_MASTER, &master);
+    assert_true(master.resumed);
+    assert_int_equal(stage_expect(stage, SECOND, PS_MSG_RESULT)->RESULT.job, 1);
+}
+
 static void work_goes_on_without_a_master(void **state)
 {
     struct stage *stage = *state;
@@ -444,10 +465,12 @@ static void a_sample_that_is_gone_is_told(void **state)
     assert_int_equal(stage_counts(stage).fetches, 1);
 }
 
+/* However much it asks for: of the master it is asked piece by piece. */
 static void a_worker_asks_within_its_limit(void **state)
 {
     struct stage *stage = *state;
     struct stage_session worker;
+    const struct ps_msg *msg;
 
     stage->options.transfer_bytes = 200000;
     stage_open(stage);
@@ -455,20 +478,24 @@ static void a_worker_asks_within_its_limit(void **state)
     worker = stage_worker(stage, WORKER, "clamav", 1, 1);
     fetch(stage, WORKER, 1, 0, 150000);
     fetch(stage, WORKER, 2, 0, 150000);
-    fetch(stage, WORKER, 3, 0, 50000);
-    (void)stage_expect(stage, MASTER, PS_MSG_FETCH);
-    stage_expect_none(stage, MASTER, PS_MSG_FETCH);
+    fetch(stage, WORKER, 3, 0, UINT32_MAX);
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FETCH)->FETCH.bytes, 150000);
+    stage_expect_none(stage, MASTER, PS_MSG_FETCH); /* 50,000 is less than a chunk: not worth a piece */
     chunk(stage, worker.id, 1, 0, 1000000, 65536);
-    stage_expect_none(stage, MASTER, PS_MSG_FETCH); /* 84,464 are missing, and 150,000 more are too many */
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.bytes, 200000 - (150000 - 65536));
+    assert_int_equal(msg->FETCH.sha256[0], 2);
     chunk(stage, worker.id, 1, 65536, 1000000, 65536);
-    (void)stage_expect(stage, MASTER, PS_MSG_FETCH);
-    /* More than the limit at once is cut to it, never refused. */
-    fetch(stage, WORKER, 4, 0, UINT32_MAX);
-    chunk(stage, worker.id, 1, 131072, 1000000, 18928);
-    chunk(stage, worker.id, 2, 0, 100, 100);
-    (void)stage_expect(stage, MASTER, PS_MSG_FETCH);
-    chunk(stage, worker.id, 3, 0, 1000, 1000);
-    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FETCH)->FETCH.bytes, 200000);
+    chunk(stage, worker.id, 1, 131072, 1000000, 18928); /* the first is complete */
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.sha256[0], 3);
+    assert_int_equal(msg->FETCH.bytes, 200000 - 18928 - 115536);
+    chunk(stage, worker.id, 2, 0, 500000, 65536);
+    chunk(stage, worker.id, 2, 65536, 500000, 50000); /* its piece is over: the rest is asked for */
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.sha256[0], 2);
+    assert_int_equal(msg->FETCH.offset, 115536);
+    assert_int_equal(msg->FETCH.bytes, 150000 - 115536);
     for (uint8_t i = 10; i < 90; i++)
         fetch(stage, WORKER, i, 0, 10);
     assert_true(stage_dropped(stage, WORKER));
@@ -500,6 +527,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_older_epoch_is_sent_away),
         T(a_new_master_hears_what_is_not_committed),
+        T(a_master_that_resumes_hears_it_again),
         T(work_goes_on_without_a_master),
         T(a_full_broker_is_busy),
         T(too_many_owners_are_busy),

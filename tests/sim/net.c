@@ -1,0 +1,326 @@
+/* tests/sim/net.c: connections, and the broker's process behind them. */
+#include "tests/sim/sim.h"
+
+#define DELAY_MAX_MS 120
+#define SILENT_MS    5000
+#define ANSWER_MS    5000
+
+uint64_t sim_draw(struct sim *sim, uint64_t below)
+{
+    sim->state ^= sim->state << 13;
+    sim->state ^= sim->state >> 7;
+    sim->state ^= sim->state << 17;
+    return (sim->state * 0x2545f4914f6cdd1du >> 11) % below;
+}
+
+bool sim_chance(struct sim *sim, unsigned in)
+{
+    return sim_draw(sim, in) == 0;
+}
+
+/* ---- queues ---- */
+
+static void queue_init(struct sim_queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+}
+
+static void queue_clear(struct sim_queue *queue)
+{
+    while (queue->first) {
+        struct sim_message *next = queue->first->next;
+
+        free(queue->first);
+        queue->first = next;
+    }
+    queue_init(queue);
+}
+
+/* In order, whatever the delays: a connection is a stream. */
+static void queue_put(struct sim *sim, struct sim_queue *queue, struct ps_bytes record, bool carries,
+                      size_t carry_bytes)
+{
+    struct sim_message *message = malloc(sizeof(*message) + record.len);
+
+    if (!message)
+        abort();
+    message->next = NULL;
+    message->due_ms = sim->now_ms + (sim_chance(sim, 4) ? sim_draw(sim, DELAY_MAX_MS) : 1);
+    message->carries = carries;
+    message->carry_bytes = carry_bytes;
+    message->len = record.len;
+    memcpy(message->bytes, record.at, record.len);
+    *queue->last = message;
+    queue->last = &message->next;
+    sim->messages_n++;
+}
+
+static struct sim_message *queue_take(struct sim *sim, struct sim_queue *queue)
+{
+    struct sim_message *message = queue->first;
+
+    if (!message || message->due_ms > sim->now_ms)
+        return NULL;
+    queue->first = message->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    return message;
+}
+
+static void encode(const struct ps_msg *msg, struct ps_buf *buf)
+{
+    ps_buf_init(buf, PS_FRAME_MAX);
+    if (ps_msg_put(buf, msg))
+        abort();
+}
+
+static void decode(const struct sim_message *message, struct ps_msg *ret_msg)
+{
+    struct ps_bytes frame = {message->bytes, message->len};
+
+    if (ps_msg_next(&frame, ret_msg) != 1 || frame.len)
+        abort();
+}
+
+/* ---- links ---- */
+
+int sim_connect(struct sim *sim)
+{
+    if (!sim->core || sim->broker_stopped_ms > sim->now_ms)
+        return -1;
+    for (int i = 0; i < SIM_LINKS; i++)
+        if (!sim->links[i].used) {
+            sim->links[i] = (struct sim_link){.used = true, .up = true};
+            queue_init(&sim->links[i].to_broker);
+            queue_init(&sim->links[i].to_peer);
+            return i;
+        }
+    return -1;
+}
+
+/* What was sent to the broker and not delivered is lost with the connection, and the other way. */
+void sim_disconnect(struct sim *sim, int i)
+{
+    if (i < 0 || !sim->links[i].used)
+        return;
+    sim->links[i].up = false;
+    queue_clear(&sim->links[i].to_broker);
+    queue_clear(&sim->links[i].to_peer);
+    if (!sim->core || !ps_core_is_bound(sim->core, (uint32_t)i + 1))
+        sim->links[i].used = false;
+}
+
+void sim_say(struct sim *sim, int i, const struct ps_msg *msg, size_t carry_bytes)
+{
+    struct ps_buf buf;
+
+    if (i < 0 || !sim->links[i].up)
+        return;
+    encode(msg, &buf);
+    queue_put(sim, &sim->links[i].to_broker, (struct ps_bytes){buf.data, buf.len}, ps_msg_carries(msg->id),
+              carry_bytes);
+    ps_buf_fini(&buf);
+}
+
+struct sim_message *sim_hear(struct sim *sim, int i, struct ps_msg *ret_msg)
+{
+    struct sim_message *message = i >= 0 && sim->links[i].up ? queue_take(sim, &sim->links[i].to_peer) : NULL;
+
+    if (message)
+        decode(message, ret_msg);
+    return message;
+}
+
+void sim_net_fini(struct sim *sim)
+{
+    for (int i = 0; i < SIM_LINKS; i++)
+        if (sim->links[i].used) {
+            queue_clear(&sim->links[i].to_broker);
+            queue_clear(&sim->links[i].to_peer);
+        }
+    ps_core_free(&sim->core);
+}
+
+/* ---- the broker's process ---- */
+
+static void on_send(void *ctx, uint32_t peer, const struct ps_msg *msg)
+{
+    struct sim *sim = ctx;
+    struct sim_link *link = &sim->links[peer - 1];
+    struct ps_buf buf;
+
+    if (!link->up) {
+        sim->gone[peer - 1] = true; /* told after this step */
+        return;
+    }
+    encode(msg, &buf);
+    queue_put(sim, &link->to_peer, (struct ps_bytes){buf.data, buf.len}, false, 0);
+    ps_buf_fini(&buf);
+}
+
+static void on_pass(void *ctx, uint32_t peer, struct ps_bytes record, void *carry)
+{
+    struct sim *sim = ctx;
+    struct sim_link *link = &sim->links[peer - 1];
+
+    if (!link->up)
+        sim->gone[peer - 1] = true;
+    else
+        queue_put(sim, &link->to_peer, record, carry != NULL, carry ? *(size_t *)carry : 0);
+}
+
+static void on_drop(void *ctx, uint32_t peer)
+{
+    struct sim *sim = ctx;
+    struct sim_link *link = &sim->links[peer - 1];
+
+    if (!link->up)
+        link->used = false;
+}
+
+static void on_log(void *ctx, enum ps_log_level level, const char *event, const char *text)
+{
+    const struct sim *sim = ctx;
+
+    if (sim->verbose)
+        printf("%8llu broker %s %s\n", (unsigned long long)sim->now_ms, event, text);
+}
+
+void sim_broker_start(struct sim *sim)
+{
+    const struct ps_actions actions = {sim, on_send, on_pass, on_drop, on_log};
+
+    sim->options.boot = sim->options.boot * 6364136223846793005u + 1442695040888963407u;
+    sim->options.boot += !sim->options.boot;
+    if (ps_core_new(&sim->core, &sim->options, &actions, sim->now_ms))
+        abort();
+}
+
+void sim_broker_kill(struct sim *sim)
+{
+    ps_core_free(&sim->core);
+    for (int i = 0; i < SIM_LINKS; i++)
+        sim_disconnect(sim, i);
+    memset(sim->gone, 0, sizeof(sim->gone));
+    sim->restarts++;
+    sim_broker_start(sim);
+}
+
+static void step(struct sim *sim, const struct ps_event *event)
+{
+    sim->steps_n++;
+    if (ps_core_step(sim->core, sim->now_ms, event))
+        sim->broken = "the core failed";
+}
+
+static void tell_gone(struct sim *sim)
+{
+    for (int i = 0; i < SIM_LINKS; i++) {
+        if (!sim->gone[i])
+            continue;
+        sim->gone[i] = false;
+        if (sim->links[i].up)
+            continue;
+        step(sim, &(struct ps_event){.kind = PS_EVENT_GONE, .peer = (uint32_t)i + 1});
+        sim->links[i].used = false;
+    }
+}
+
+static void deliver(struct sim *sim, int i)
+{
+    struct sim_message *message;
+
+    while (sim->links[i].up && (message = queue_take(sim, &sim->links[i].to_broker))) {
+        struct ps_msg msg;
+
+        decode(message, &msg);
+        step(sim, &(struct ps_event){.kind = PS_EVENT_MESSAGE,
+                                     .peer = (uint32_t)i + 1,
+                                     .msg = &msg,
+                                     .record = {message->bytes, message->len},
+                                     .carry = message->carries ? &message->carry_bytes : NULL,
+                                     .carry_bytes = message->carry_bytes});
+        free(message);
+    }
+}
+
+void sim_broker_run(struct sim *sim)
+{
+    if (sim->broker_stopped_ms > sim->now_ms)
+        return;
+    for (int i = 0; i < SIM_LINKS; i++)
+        deliver(sim, i);
+    step(sim, &(struct ps_event){.kind = sim->now_ms / PS_CORE_TICK_MS !=
+                                                 (sim->now_ms - SIM_STEP_MS) / PS_CORE_TICK_MS
+                                             ? PS_EVENT_TICK
+                                             : PS_EVENT_TURN});
+    tell_gone(sim);
+    for (int i = 0; i < SIM_LINKS; i++)
+        if (sim->links[i].used && !sim->links[i].up && !ps_core_is_bound(sim->core, (uint32_t)i + 1))
+            sim->links[i].used = false;
+}
+
+/* ---- the peer's library ---- */
+
+void sim_peer_lose(struct sim *sim, struct sim_peer *peer, bool forget)
+{
+    sim_disconnect(sim, peer->link);
+    peer->link = -1;
+    peer->state = DOWN;
+    peer->at_ms = sim->now_ms + 50 + sim_draw(sim, 500);
+    if (forget)
+        peer->session = 0;
+}
+
+static void greet(struct sim *sim, struct sim_peer *peer, uint32_t role)
+{
+    peer->link = sim_connect(sim);
+    if (peer->link < 0) {
+        peer->at_ms = sim->now_ms + 200;
+        return;
+    }
+    peer->state = GREETING;
+    peer->at_ms = sim->now_ms + ANSWER_MS;
+    sim_say(sim, peer->link,
+            PS_MSG(HELLO, .version_min = 1, .version_max = 1, .role = role, .name = PS_BYTES_LIT("sim"),
+                   .session = peer->session, .token = {peer->token, peer->session ? PS_TOKEN_BYTES : 0}),
+            0);
+}
+
+bool sim_peer_run(struct sim *sim, struct sim_peer *peer, uint32_t role)
+{
+    bool broken = peer->link >= 0 && !sim->links[peer->link].up;
+
+    if (peer->state == OPEN && (broken || sim->now_ms - peer->heard_ms >= SILENT_MS)) {
+        sim_peer_lose(sim, peer, false);
+        return true;
+    }
+    if (peer->state == GREETING && (broken || sim->now_ms >= peer->at_ms))
+        sim_peer_lose(sim, peer, false);
+    if (peer->state == DOWN && sim->now_ms >= peer->at_ms)
+        greet(sim, peer, role);
+    return false;
+}
+
+bool sim_peer_takes(struct sim *sim, struct sim_peer *peer, const struct ps_msg *msg, bool *ret_opened)
+{
+    peer->heard_ms = sim->now_ms;
+    switch (msg->id) {
+    case PS_MSG_WELCOME:
+        peer->state = OPEN;
+        peer->session = msg->WELCOME.session;
+        peer->boot = msg->WELCOME.boot;
+        memcpy(peer->token, msg->WELCOME.token.at, PS_TOKEN_BYTES);
+        *ret_opened = true;
+        return true;
+    case PS_MSG_BYE:
+    case PS_MSG_REFUSED:
+        sim_peer_lose(sim, peer, true);
+        return true;
+    case PS_MSG_PULSE:
+        return true;
+    default:
+        return false;
+    }
+}

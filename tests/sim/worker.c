@@ -1,0 +1,259 @@
+/* tests/sim/worker.c: a worker: its session, its slots, its heart. */
+#include "tests/sim/sim.h"
+
+#define ASK       (100 * 1024) /* of a sample, at once */
+#define RUN_MS    4000         /* longest scan */
+#define POISON_MS 3500         /* a poisonous sample kills within this */
+
+static const char *const engines[SIM_ENGINES] = {"type", "clamav", "yara", "nobody"};
+
+const char *sim_engine(unsigned i)
+{
+    return engines[i];
+}
+
+static struct sim_lease *find(struct sim_worker *worker, uint64_t boot, uint64_t seq, uint64_t job)
+{
+    for (unsigned i = 0; i < worker->leases_n; i++)
+        if (worker->leases[i].boot == boot && worker->leases[i].seq == seq && worker->leases[i].job == job)
+            return &worker->leases[i];
+    return NULL;
+}
+
+static void forget(struct sim_worker *worker, const struct ps_part_lease_ref *ref)
+{
+    struct sim_lease *lease = find(worker, ref->boot, ref->seq, ref->job);
+    unsigned at = lease ? (unsigned)(lease - worker->leases) : 0;
+
+    if (!lease)
+        return;
+    memmove(lease, lease + 1,
+            (worker->leases_n - at - 1) * sizeof(*lease)); /* in order: it serves first come first */
+    worker->leases_n--;
+}
+
+/* ---- saying ---- */
+
+static void say_result(struct sim *sim, struct sim_worker *worker, const struct sim_lease *lease)
+{
+    sim_say(sim, worker->talk.link,
+            PS_MSG(RESULT, .boot = lease->boot, .seq = lease->seq, .job = lease->job,
+                   .engine = ps_bytes_of(engines[sim_job(sim, lease->job)->engine]),
+                   .outcome = PS_OUTCOME_UNDETECTED, .counted = true, .label = PS_BYTES_LIT("none"),
+                   .worker = PS_BYTES_LIT("sim")),
+            0);
+}
+
+static void say_fetch(struct sim *sim, struct sim_worker *worker, struct sim_lease *lease)
+{
+    struct ps_msg msg = {.id = PS_MSG_FETCH, .FETCH = {.offset = lease->have, .bytes = ASK}};
+
+    lease->asked = lease->have + ASK;
+    memcpy(msg.FETCH.sha256, &lease->job, sizeof(lease->job));
+    sim_say(sim, worker->talk.link, &msg, 0);
+}
+
+static void say_ready(struct sim *sim, struct sim_worker *worker)
+{
+    struct ps_part_held held[SIM_LEASES];
+    struct ps_part_lease_ref results[SIM_LEASES];
+    struct ps_part_offer offers[SIM_ENGINES - 1] = {0};
+    size_t held_n = 0, results_n = 0;
+
+    for (unsigned i = 0; i + 1 < SIM_ENGINES; i++)
+        offers[i].name = ps_bytes_of(engines[i]);
+    for (unsigned i = 0; i < worker->leases_n; i++) {
+        const struct sim_lease *lease = &worker->leases[i];
+
+        if (lease->state == RESULT)
+            results[results_n++] = (struct ps_part_lease_ref){lease->boot, lease->seq, lease->job};
+        else
+            held[held_n++] = (struct ps_part_held){lease->boot, lease->seq, lease->job,
+                                                   ps_bytes_of(engines[sim_job(sim, lease->job)->engine]),
+                                                   lease->state == RUNS};
+    }
+    sim_say(sim, worker->talk.link,
+            PS_MSG(READY, .slots = worker->slots, .window = worker->window,
+                   .engines = {.items = offers, .n = SIM_ENGINES - 1}, .held = {.items = held, .n = held_n},
+                   .results = {.items = results, .n = results_n}),
+            0);
+    for (unsigned i = 0; i < worker->leases_n; i++) {
+        if (worker->leases[i].state == RESULT)
+            say_result(sim, worker, &worker->leases[i]);
+        else if (worker->leases[i].have < worker->leases[i].size)
+            say_fetch(sim, worker, &worker->leases[i]);
+    }
+}
+
+static void beat(struct sim *sim, struct sim_worker *worker)
+{
+    struct ps_part_lease_ref running[SIM_LEASES];
+    size_t n = 0;
+
+    if (!worker->talk.session || sim->now_ms < worker->beat_ms)
+        return;
+    worker->beat_ms = sim->now_ms + 1000;
+    if (worker->beat_link < 0 || !sim->links[worker->beat_link].up)
+        worker->beat_link = sim_connect(sim);
+    for (unsigned i = 0; i < worker->leases_n; i++)
+        if (worker->leases[i].state == RUNS)
+            running[n++] = (struct ps_part_lease_ref){worker->leases[i].boot, worker->leases[i].seq,
+                                                      worker->leases[i].job};
+    sim_say(sim, worker->beat_link,
+            PS_MSG(BEAT, .session = worker->talk.session, .token = {worker->talk.token, PS_TOKEN_BYTES},
+                   .running = {.items = running, .n = n}),
+            0);
+}
+
+/* ---- hearing ---- */
+
+static void take_job(struct sim *sim, struct sim_worker *worker, const struct ps_msg_JOB *job)
+{
+    struct ps_list_lease cursor = job->leases;
+    struct ps_part_lease lease;
+
+    while (ps_lease_next(&cursor, &lease)) {
+        struct sim_lease *own = &worker->leases[worker->leases_n];
+
+        if (worker->leases_n == SIM_LEASES) {
+            sim->broken = "a worker was given more than it can hold";
+            return;
+        }
+        worker->leases_n++;
+        *own = (struct sim_lease){.boot = worker->talk.boot,
+                                  .seq = lease.seq,
+                                  .job = lease.job,
+                                  .size = job->size,
+                                  .have = job->data.len,
+                                  .alone = lease.alone};
+        if (own->have < own->size)
+            say_fetch(sim, worker, own);
+    }
+}
+
+static void take_chunk(struct sim *sim, struct sim_worker *worker, const struct ps_msg_CHUNK *chunk, size_t n)
+{
+    for (unsigned i = 0; i < worker->leases_n; i++) {
+        struct sim_lease *lease = &worker->leases[i];
+
+        if (memcmp(chunk->sha256, &lease->job, sizeof(lease->job)) != 0 || lease->have != chunk->offset)
+            continue;
+        lease->have += n;
+        if (lease->have < lease->size && lease->have >= lease->asked)
+            say_fetch(sim, worker, lease);
+    }
+}
+
+static void hear(struct sim *sim, struct sim_worker *worker)
+{
+    struct sim_message *message;
+    struct ps_msg msg;
+
+    while ((message = sim_hear(sim, worker->talk.link, &msg))) {
+        struct ps_list_lease_ref cursor = msg.id == PS_MSG_CANCEL      ? msg.CANCEL.leases
+                                          : msg.id == PS_MSG_COMMITTED ? msg.COMMITTED.leases
+                                                                       : (struct ps_list_lease_ref){0};
+        struct ps_part_lease_ref ref;
+        bool opened = false;
+
+        if (!sim_peer_takes(sim, &worker->talk, &msg, &opened)) {
+            if (msg.id == PS_MSG_JOB)
+                take_job(sim, worker, &msg.JOB);
+            else if (msg.id == PS_MSG_CHUNK)
+                take_chunk(sim, worker, &msg.CHUNK, message->carry_bytes);
+            while (ps_lease_ref_next(&cursor, &ref))
+                forget(worker, &ref);
+        }
+        free(message);
+        if (opened) {
+            sim_disconnect(sim, worker->beat_link);
+            worker->beat_link = -1;
+            worker->beat_ms = 0;
+            say_ready(sim, worker);
+        }
+    }
+}
+
+/* ---- working ---- */
+
+static void finish(struct sim *sim, struct sim_worker *worker)
+{
+    for (unsigned i = 0; i < worker->leases_n; i++) {
+        struct sim_lease *lease = &worker->leases[i];
+
+        if (lease->state != RUNS || sim->now_ms < lease->end_ms)
+            continue;
+        if (sim_job(sim, lease->job)->poison) {
+            sim_job(sim, lease->job)->kills++;
+            worker->deaths++;
+            sim_worker_kill(sim, worker);
+            return;
+        }
+        lease->state = RESULT;
+        sim_job(sim, lease->job)->runs++;
+        say_result(sim, worker, lease);
+    }
+}
+
+static void start_some(struct sim *sim, struct sim_worker *worker)
+{
+    unsigned running = 0;
+    bool alone = false;
+
+    for (unsigned i = 0; i < worker->leases_n; i++) {
+        running += worker->leases[i].state == RUNS;
+        alone |= worker->leases[i].state == RUNS && worker->leases[i].alone;
+    }
+    for (unsigned i = 0; i < worker->leases_n && running < worker->slots && !alone; i++) {
+        struct sim_lease *lease = &worker->leases[i];
+
+        if (lease->state != WAITS || lease->have < lease->size || (lease->alone && running))
+            continue;
+        lease->state = RUNS;
+        lease->end_ms =
+            sim->now_ms + 50 + sim_draw(sim, sim_job(sim, lease->job)->poison ? POISON_MS : RUN_MS);
+        running++;
+        alone = lease->alone;
+    }
+}
+
+void sim_worker_kill(struct sim *sim, struct sim_worker *worker)
+{
+    sim_disconnect(sim, worker->talk.link);
+    sim_disconnect(sim, worker->beat_link);
+    worker->alive = false;
+    worker->birth_ms = sim->now_ms + 200 + sim_draw(sim, 3000);
+}
+
+void sim_worker_break(struct sim *sim, struct sim_worker *worker)
+{
+    if (worker->alive)
+        sim_disconnect(sim, sim_chance(sim, 3) ? worker->beat_link : worker->talk.link);
+}
+
+static void be_born(struct sim *sim, struct sim_worker *worker)
+{
+    worker->alive = true;
+    worker->leases_n = 0;
+    worker->stopped_ms = worker->hung_ms = 0;
+    worker->talk = (struct sim_peer){.state = DOWN, .link = -1};
+    worker->beat_link = -1;
+    worker->beat_ms = 0;
+}
+
+void sim_worker_run(struct sim *sim, struct sim_worker *worker)
+{
+    if (!worker->alive && sim->now_ms >= worker->birth_ms)
+        be_born(sim, worker);
+    if (!worker->alive || worker->stopped_ms > sim->now_ms)
+        return;
+    beat(sim, worker);
+    if (worker->hung_ms > sim->now_ms)
+        return;
+    hear(sim, worker);
+    if (sim_peer_run(sim, &worker->talk, PS_ROLE_WORKER))
+        worker->beat_ms = UINT64_MAX; /* silent until there is a session again */
+    finish(sim, worker);
+    if (worker->alive)
+        start_some(sim, worker);
+}
