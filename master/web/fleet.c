@@ -1,6 +1,5 @@
 /* GET /api/v1/engines, /workers, /profiles: who scans what, as the broker said last.
  * Rights: signed in. Limits: those of the fleet (proto/limits.h). */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -99,19 +98,10 @@ static json_t *offers_json(const struct ps_fleet_worker *worker)
     return items;
 }
 
-/* Session ids are 64 random bits: a JSON number would be rounded by browsers. */
-static json_t *session_json(uint64_t session)
-{
-    char text[24];
-
-    (void)snprintf(text, sizeof(text), "%016llx", (unsigned long long)session);
-    return json_string(text);
-}
-
 static json_t *worker_json(const struct ps_fleet_worker *w)
 {
-    return json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "name", w->name, "session",
-                     session_json(w->session), "slots", (json_int_t)w->slots, "window", (json_int_t)w->window,
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "name", w->name, "session",
+                     (json_int_t)w->session, "slots", (json_int_t)w->slots, "window", (json_int_t)w->window,
                      "held", (json_int_t)w->held, "running", (json_int_t)w->running, "done",
                      (json_int_t)w->done, "lost", (json_int_t)w->lost, "silent_ms", (json_int_t)w->silent_ms,
                      "isolation", w->isolation, "engines", offers_json(w));

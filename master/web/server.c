@@ -204,7 +204,8 @@ static void drain(struct ps_web *self)
     uint64_t until_ms = ps_clock_mono_ms() + PS_WEB_DRAIN_MS;
 
     ps_conn_unlisten(self);
-    self->context.shutdown_requested = 1; /* h2o's own call would also wind up a timer for HTTP/2, which is off */
+    self->context.shutdown_requested =
+        1; /* h2o's own call would also wind up a timer for HTTP/2, which is off */
     ps_streams_end(self->streams);
     ps_conn_finish_all(self);
     while (busy(self) && ps_clock_mono_ms() < until_ms)

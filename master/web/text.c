@@ -221,6 +221,8 @@ bool ps_web_path_match(const char *pattern_text, struct ps_bytes path, struct ps
     struct ps_bytes pattern = ps_bytes_of(pattern_text);
     size_t n = 0;
 
+    if (!path.len || path.at[0] != '/')
+        return false;
     while (pattern.len && path.len) {
         struct ps_bytes want = take_segment(&pattern), got = take_segment(&path);
 

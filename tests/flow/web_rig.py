@@ -2,6 +2,7 @@
 
 Everything lives in a directory of its own; programs are ended by their pid. PHAGESCAN_TEST_BUILD is the build tree."""
 
+import atexit
 import http.client
 import json
 import os
@@ -57,7 +58,9 @@ def server_program(name):
 
 
 class Postgres:
-    """A cluster of its own, UNIX socket only, without fsync."""
+    """A cluster of its own, UNIX socket only, without fsync. initdb runs once a process; the others are copies."""
+
+    template = None
 
     def __init__(self, scratch):
         user = server_user()
@@ -69,9 +72,15 @@ class Postgres:
             os.chown(self.dir, user.pw_uid, user.pw_gid)
             self.drop = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         self.conninfo = f"host={self.dir} dbname=phagescan user=phagescan"
-        subprocess.run(self.drop + [server_program("initdb"), "-D", str(self.dir / "data"), "-U", "phagescan", "-A", "trust",
-                                    "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"],
-                       cwd="/", check=True, stdout=self.log, stderr=self.log)
+        if not Postgres.template:
+            Postgres.template = Scratch()
+            atexit.register(Postgres.template.close)
+            if user:
+                os.chown(Postgres.template.path, user.pw_uid, user.pw_gid)
+            subprocess.run(self.drop + [server_program("initdb"), "-D", str(Postgres.template.path / "data"), "-U", "phagescan",
+                                        "-A", "trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"],
+                           cwd="/", check=True, stdout=self.log, stderr=self.log)
+        subprocess.run(["cp", "-a", str(Postgres.template.path / "data"), str(self.dir / "data")], check=True)
         self.start()
         self.sql("create database phagescan", database="postgres")
 
@@ -221,6 +230,9 @@ class Client:
         if self.connection:
             self.connection.close()
         self.connection = None
+
+    def __del__(self):
+        self.close()
 
 
 def batch_body(files, tail=b""):
