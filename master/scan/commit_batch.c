@@ -182,6 +182,18 @@ void commit_put_missing(const struct ps_commit *self, struct commit_arrays *ret,
     }
 }
 
+/* How the engine host says that a child ended by itself with the sample in its hands (worker/host/slot.c). */
+static bool tells_of_crash(const char *reason)
+{
+    static const char *const beginnings[] = {"the engine was killed by ", "the engine was stopped by ",
+                                             "the engine ended without an answer"};
+
+    for (size_t i = 0; i < PS_ARRAY_N(beginnings); i++)
+        if (strncmp(reason, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
+
 /* What goes into the poison ledger: the child died of the sample, or span on it until its time was up. A timeout that
  * used little processor time says something of the machine, not of the sample. */
 static bool poisons(const struct ps_finding *f)
@@ -190,8 +202,7 @@ static bool poisons(const struct ps_finding *f)
         return false;
     if (f->outcome == PS_OUTCOME_TIMEOUT)
         return f->run_us > 0 && f->cpu_us >= f->run_us / 2;
-    return f->outcome == PS_OUTCOME_FAILURE &&
-           (strncmp(f->reason, "crash", 5) == 0 || strstr(f->reason, "killed by") != NULL);
+    return f->outcome == PS_OUTCOME_FAILURE && tells_of_crash(f->reason);
 }
 
 void commit_put_poison(const struct ps_commit *self, struct commit_arrays *ret, size_t *ret_n)

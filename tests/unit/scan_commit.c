@@ -267,7 +267,7 @@ static void decisions_losses_and_poison(void **state)
                                            .reason = PS_BYTES_LIT("no worker")}}),
         other(&(struct ps_msg){.id = PS_MSG_LOST, .LOST = {.job = JOB(1, 3), .lost = 2}}),
         other(&(struct ps_msg){.id = PS_MSG_LOST, .LOST = {.job = JOB(1, 3), .lost = 1}}),
-        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "crashed: killed by SIGSEGV"),
+        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "the engine was killed by SIGSEGV"),
         RESULT(JOB(1, 1), PS_OUTCOME_TIMEOUT, .run_us = 1000, .cpu_us = 900),
     };
     assert_int_equal(write_all(f, findings, 5, &sum), 0);
@@ -286,13 +286,13 @@ static void decisions_losses_and_poison(void **state)
                      1);
     ps_testpg_sql(f->pg_server, "update job set final = null; update scan set pending = 4");
     struct ps_finding *crash[] = {
-        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "crashed: killed by SIGSEGV")};
+        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "the engine was killed by SIGSEGV")};
     assert_int_equal(write_all(f, crash, 1, &sum), 0);
     assert_int_equal(one(f, "select n from poison where engine_id = 1"), 2);
     ps_testpg_sql(f->pg_server,
                   "update job set final = null; update poison set last_at = now() - interval '8 days'");
     struct ps_finding *much_later[] = {
-        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "crashed: killed by SIGSEGV")};
+        RESULT(JOB(1, 0), PS_OUTCOME_FAILURE, .reason = "the engine was killed by SIGSEGV")};
     assert_int_equal(write_all(f, much_later, 1, &sum), 0);
     assert_int_equal(one(f, "select n from poison where engine_id = 1"), 1);
 }
