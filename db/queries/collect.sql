@@ -87,15 +87,17 @@ group by u.sample_id, u.engine_id, u.version
 on conflict (sample_id, engine_id, version) do update
 set n = case when p.last_at < now() - interval '7 days' then excluded.n else p.n + excluded.n end, last_at = now();
 
--- Whose scans these are: for events, the newest 1,000 of each.
+-- Whose scans these are: for events. Looked for among the newest 1,000 submissions of the sample: one that is sent again
+-- and again has very many.
 -- name: collect_submissions
 select m.scan_id, m.id, m.name, m.source_path, m.batch
 from unnest($1::bigint[], $2::bigint[]) as u (scan_id, sample_id)
 cross join lateral (
     select x.id, x.scan_id, x.name, x.source_path, x.batch
     from submission x
-    where x.sample_id = u.sample_id and x.scan_id = u.scan_id
+    where x.sample_id = u.sample_id
     order by x.id desc
     limit 1000
 ) m
+where m.scan_id = u.scan_id
 order by m.scan_id, m.id;
