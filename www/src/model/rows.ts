@@ -15,7 +15,7 @@ export function passes(row: Submission, filter: Filter): boolean {
   if (filter.verdict && row.scan.verdict !== filter.verdict) return false;
   if (!filter.q) return true;
   const q = filter.q.toLowerCase();
-  return row.name.toLowerCase().includes(q) || row.sha256.startsWith(q);
+  return row.name.toLowerCase().includes(q) || row.sha256 === q;
 }
 
 /** Where id is in rows, or where it belongs (as -1 - place). */

@@ -19,13 +19,17 @@ function lookOf(engine: Engine): Look {
   return engine.problem ? TROUBLED : OFFERED;
 }
 
+/** The bundled test set is as old as it is; its banner says what it is. */
+const isStale = (engine: Engine): boolean =>
+  engine.kind === 'evilness' && engine.origin !== 'test' && Boolean(engine.definitions) && (engine.age_s ?? 0) > STALE_S;
+
 function sentences(engines: Engine[]): string[] {
   const out: string[] = [];
   for (const engine of engines.filter((one) => one.enabled && !one.available))
     out.push(`${engine.name}: no worker offers it; what it misses is back-filled when one comes`);
   for (const engine of engines.filter((one) => one.enabled && one.available && one.problem))
     out.push(`${engine.name}: ${engine.problem}`);
-  for (const engine of engines.filter((one) => one.kind === 'evilness' && (one.age_s ?? 0) > STALE_S))
+  for (const engine of engines.filter(isStale))
     out.push(`${engine.name}: definitions of ${span(engine.age_s ?? 0)} ago`);
   for (const engine of engines.filter((one) => one.lost > 0))
     out.push(`${engine.name}: ${plural(engine.lost, 'lease')} lost since the broker started`);
@@ -33,7 +37,7 @@ function sentences(engines: Engine[]): string[] {
 }
 
 function Row({ engine }: { engine: Engine }) {
-  const stale = (engine.age_s ?? 0) > STALE_S;
+  const stale = isStale(engine);
   return (
     <tr>
       <td>
@@ -53,8 +57,8 @@ function Row({ engine }: { engine: Engine }) {
       <td>{engine.version ? <ForeignCell text={engine.version} mono /> : null}</td>
       <td>{engine.definitions ? <ForeignCell text={engine.definitions} mono /> : null}</td>
       <td>{engine.origin ? <Foreign text={engine.origin} max={20} /> : null}</td>
-      <td class="num">{engine.signatures === null ? '' : count(engine.signatures)}</td>
-      <td class={stale ? 'num stale' : 'num'}>{engine.age_s === null ? '' : span(engine.age_s)}</td>
+      <td class="num">{engine.definitions && engine.signatures ? count(engine.signatures) : ''}</td>
+      <td class={stale ? 'num stale' : 'num'}>{engine.definitions ? span(engine.age_s ?? 0) : ''}</td>
     </tr>
   );
 }

@@ -6,6 +6,17 @@ import { RUNNING, outcomeLook, verdictLook } from '../ui/outcome';
 
 const judges = (results: Result[]): Result[] => results.filter((result) => result.kind === 'evilness');
 
+/** What stands beside N of M: judges whose answer does not count, by what became of them. */
+function beside(results: Result[]): string[] {
+  const kinds = new Map<string, number>();
+  for (const { outcome, counted } of judges(results)) {
+    if (!outcome || counted || outcome === 'type-unsupported') continue;
+    const kind = outcome === 'undetected' ? 'silent, which does not count here' : outcomeLook(outcome).word;
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  return [...kinds].map(([kind, n]) => `${n} ${kind}`);
+}
+
 /** `1 of 2 engines`, and what stands beside it. */
 function Numbers({ scan, results }: { scan: ScanBrief; results: Result[] }) {
   const done = results.filter((result) => result.status === 'done').length;
@@ -15,7 +26,6 @@ function Numbers({ scan, results }: { scan: ScanBrief; results: Result[] }) {
         {done} of {plural(results.length, 'engine')} done
       </p>
     );
-  const uncounted = judges(results).filter((result) => result.outcome === 'undetected' && !result.counted).length;
   return (
     <p class="numbers">
       {scan.total ? (
@@ -28,9 +38,7 @@ function Numbers({ scan, results }: { scan: ScanBrief; results: Result[] }) {
       ) : (
         <strong>No engine gave an answer that counts</strong>
       )}
-      {scan.failed ? <>, {scan.failed} failed</> : null}
-      {scan.incomplete ? <>, {scan.incomplete} did not see all of it</> : null}
-      {uncounted ? <>, {uncounted} silent without counting</> : null}
+      {beside(results).map((text) => `, ${text}`)}
     </p>
   );
 }

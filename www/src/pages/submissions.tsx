@@ -147,7 +147,7 @@ function TableHead() {
         <col class="w-verdict" />
         <col class="w-counts" />
         <col />
-        <col class="p1" />
+        <col class="w-why p1" />
         <col class="w-type p3" />
         <col class="w-size p2" />
         <col class="w-hash p3" />
@@ -213,6 +213,24 @@ function NothingYet({ filter }: { filter: Filter }) {
         <code>phagescan submit PATH</code>
       </p>
     </Empty>
+  );
+}
+
+/** A search looks at so many rows at a time; it may have to look further back for the first that matches. */
+function Searching({ list }: { list: SubmissionList }) {
+  const error = list.moreError.value;
+  useEffect(() => {
+    if (!list.loadingMore.value && !error) void list.loadMore();
+  }, [list, list.loadingMore.value, error]);
+  if (error)
+    return (
+      <Trouble what="The search broke off" why={error.message} kept="Nothing was found up to there." button="Search on"
+        onPress={() => void list.loadMore()} />
+    );
+  return (
+    <p class="dim foot" role="status">
+      Nothing among the newest; searching further back.
+    </p>
   );
 }
 
@@ -291,7 +309,7 @@ function Body({ list }: { list: SubmissionList }) {
       <Trouble what="The submissions could not be read" why={list.error.value?.message ?? ''} kept="Nothing is lost by that."
         button="Read again" onPress={() => void list.load()} />
     );
-  if (!list.rows.value.length) return <NothingYet filter={list.filter} />;
+  if (!list.rows.value.length) return list.atEnd.value ? <NothingYet filter={list.filter} /> : <Searching list={list} />;
   return <Table key={JSON.stringify(list.filter)} list={list} />;
 }
 

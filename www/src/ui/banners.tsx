@@ -1,6 +1,8 @@
 // What holds for everything on the page, quietly, above it. The worst comes first.
-import { signal, useSignalEffect } from '@preact/signals';
+import { signal, useComputed, useSignalEffect } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
+import { get } from '../api/http';
+import type { Engine } from '../api/types';
 import { status, statusError } from '../model/status';
 import { Foreign } from './bits';
 
@@ -19,9 +21,20 @@ const write = (key: string, value: string): void => {
   }
 };
 
-/** What the server said last time, so that the banner is there with the first paint and nothing jumps. */
-const origin = signal(read('signatures'));
-const hidden = signal(read('signatures-hidden'));
+/** Engines on bundled test signatures, as known last time, so that the banner is there with the first paint and
+ *  nothing jumps. */
+const tested = signal<string[]>(read('test-signatures').split(' ').filter(Boolean));
+const hidden = signal(read('test-signatures-hidden'));
+
+async function readTested(): Promise<void> {
+  const { items } = await get<{ items: Engine[] }>('/engines');
+  setTested(items.filter((engine) => engine.enabled && engine.origin === 'test').map((engine) => engine.name));
+}
+
+function setTested(names: string[]): void {
+  tested.value = names;
+  write('test-signatures', names.join(' '));
+}
 
 function Banner({ kind, children, onHide }: { kind: 'quiet' | 'loud'; children: ComponentChildren; onHide?: () => void }) {
   return (
@@ -63,22 +76,23 @@ function Broken() {
 }
 
 function TestSignatures() {
+  const origin = useComputed(() => status.value?.signatures.origin ?? null);
   useSignalEffect(() => {
-    if (!status.value) return;
-    origin.value = status.value.signatures.origin ?? '';
-    write('signatures', origin.value);
-    if (origin.value !== 'test') hidden.value = '';
+    if (origin.value === 'test') readTested().catch(() => {}); // known the next time
+    else if (origin.value !== null) setTested([]);
   });
-  if (origin.value !== 'test' || hidden.value === 'test') return null;
+  const names = tested.value;
+  if (!names.length || hidden.value === names.join(' ')) return null;
   return (
     <Banner kind="quiet"
       onHide={() => {
-        hidden.value = 'test';
-        write('signatures-hidden', 'test');
+        hidden.value = names.join(' ');
+        write('test-signatures-hidden', hidden.value);
       }}
     >
-      <strong>Bundled test signatures:</strong> clean files are <em>inconclusive</em>. Real ones: install{' '}
-      <code>clamav-freshclam</code>, or put signature files in a directory and say <code>phagescan up --signatures DIR</code>
+      <strong>Bundled test signatures</strong> in <Foreign text={names.join(', ')} max={80} />: their hits count, their silence does
+      not{names.includes('clamav') ? <>, so clean files are <em>inconclusive</em></> : null}. Real ones: install{' '}
+      <code>clamav-freshclam</code>, or <code>phagescan up --signatures DIR</code>
     </Banner>
   );
 }

@@ -13,16 +13,9 @@ const DISPUTES_MAX = 5;
 /** Runs a request behind the gate, again and again while it fails in passing. */
 export type Insist = (make: () => Promise<Sent>) => Promise<Sent>;
 
-/** The offset that the server names, in a header or in JSON. */
-function offsetOf(header: string | null, text: string): number | null {
+function offsetOf(header: string | null): number | null {
   const said = header === null ? Number.NaN : Number(header);
-  if (Number.isSafeInteger(said) && said >= 0) return said;
-  try {
-    const json = JSON.parse(text) as { offset?: number };
-    return Number.isSafeInteger(json.offset) ? (json.offset as number) : null;
-  } catch {
-    return null;
-  }
+  return Number.isSafeInteger(said) && said >= 0 ? said : null;
 }
 
 interface Opened {
@@ -62,7 +55,7 @@ export class LargeUpload {
         if (!(error instanceof ApiError)) throw error;
         disputes += 1;
         if (disputes > DISPUTES_MAX || !(await this.recovered(error))) throw error;
-        onProgress(this.offset);
+        onProgress(Math.min(this.offset, this.item.size));
       }
     }
   }
@@ -112,10 +105,10 @@ export class LargeUpload {
       return true;
     }
     if (error.status !== 409) return false;
-    let offset = error.problem ? offsetOf(null, JSON.stringify(error.problem)) : null;
+    let offset = error.problem?.offset ?? null;
     if (offset === null) {
       const answer = await this.insist(() => send({ method: 'HEAD', path: this.path as string, abort: this.abort }));
-      offset = offsetOf(answer.header('Upload-Offset'), '');
+      offset = offsetOf(answer.header('Upload-Offset'));
     }
     if (offset === null || offset > this.item.size) return false;
     this.offset = offset;
