@@ -12,6 +12,7 @@
 
 struct ps_walk {
     FTS *fts;
+    bool begun;                        /* it has been read from */
     const struct ps_opt_list *exclude; /* borrowed */
 };
 
@@ -36,8 +37,11 @@ void ps_walk_free(struct ps_walk **self_p)
 {
     if (!*self_p)
         return;
-    if ((*self_p)->fts)
-        (void)fts_close((*self_p)->fts);
+    if ((*self_p)->fts) {
+        if (!(*self_p)->begun)
+            (void)fts_read((*self_p)->fts); /* glibc forgets to free the paths of one that was never read */
+        (void)fts_close((*self_p)->fts);    /* the paths stay open to nobody: nothing to do about a failure */
+    }
     free(*self_p);
     *self_p = NULL;
 }
@@ -72,6 +76,7 @@ int ps_walk_next(struct ps_walk *self, struct ps_walk_file *ret_file, struct ps_
 {
     FTSENT *entry;
 
+    self->begun = true;
     while ((errno = 0, entry = fts_read(self->fts)) != NULL) {
         switch (entry->fts_info) {
         case FTS_D:

@@ -215,7 +215,7 @@ static void server_free(struct server *self)
 }
 
 /* Requests of a method and a begin of a path. */
-static size_t server_count(const struct server *self, const char *method, const char *path)
+static inline size_t server_count(const struct server *self, const char *method, const char *path)
 {
     size_t n = 0;
 
