@@ -53,7 +53,7 @@ static int apply(struct ps_pg *pg, const struct ps_migration *migration, struct 
 static int apply_all(struct ps_pg *pg, const struct ps_migration *table, int n, int *ret_applied,
                      struct ps_error *reterr)
 {
-    int newest, code = newest_applied(pg, &newest, reterr);
+    int newest = 0, code = newest_applied(pg, &newest, reterr);
 
     if (code)
         return code;

@@ -359,7 +359,7 @@ static int set_id(struct ps_resolve *self, struct ps_pg *pg, struct ps_plan *pla
 static int make_plan(struct ps_resolve *self, struct ps_pg *pg, const struct ps_ingest_file *file,
                      struct ps_plan *plan, struct ps_error *reterr)
 {
-    const struct profile *profile;
+    const struct profile *profile = NULL;
     struct choice choice;
     int code;
 
