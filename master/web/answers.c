@@ -60,7 +60,8 @@ static h2o_iovec_t problem_text(h2o_req_t *req, size_t i)
     h2o_iovec_t text = {NULL, 0};
 
     if (json && status == 413)
-        (void)json_object_set_new(json, "limit", json_integer(PS_WEB_ONESHOT_BYTES));
+        (void)json_object_set_new(
+            json, "limit", json_integer((json_int_t)req->conn->ctx->globalconf->max_request_entity_size));
     char *dumped = json ? json_dumps(json, JSON_COMPACT) : NULL;
     if (dumped)
         text = h2o_strdup(&req->pool, dumped, SIZE_MAX);

@@ -101,13 +101,21 @@ static int place_bodies(struct ps_web *self, struct ps_error *reterr)
     return 0;
 }
 
+/* A longer one is refused by its Content-Length, before it is sent: no call would take it. */
+static size_t longest_body(const struct ps_web_settings *settings)
+{
+    size_t oneshot = (size_t)PS_MIN(settings->max_sample_bytes, (uint64_t)PS_WEB_ONESHOT_BYTES);
+
+    return PS_MAX(oneshot, (size_t)PS_MAX(PS_BATCH_BYTES, PS_UPLOAD_CHUNK_BYTES));
+}
+
 static void configure(struct ps_web *self)
 {
     h2o_config_init(&self->config);
     self->config.server_name = h2o_iovec_init(H2O_STRLIT("phagescan"));
     self->config.http1.req_timeout = PS_WEB_BODY_MS;
     self->config.http1.upgrade_to_http2 = 0; /* no fix for rapid reset in this version */
-    self->config.max_request_entity_size = PS_WEB_ONESHOT_BYTES;
+    self->config.max_request_entity_size = longest_body(&self->settings);
     ps_web_register(self,
                     h2o_config_register_host(&self->config, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&self->context, h2o_evloop_create(), &self->config);

@@ -13,7 +13,7 @@ struct ps_scan;
 struct ps_store;
 struct ps_web;
 
-#define PS_WEB_ONESHOT_BYTES (64u << 20) /* body of POST /submissions; also h2o's own limit */
+#define PS_WEB_ONESHOT_BYTES (64u << 20) /* body of POST /submissions */
 #define PS_WEB_CHUNK_BYTES   (8u << 20)  /* chunk size told to uploaders; up to 16 MiB are taken */
 #define PS_WEB_CONNS_MAX \
     1024                         /* connections over TCP, and as many over the UNIX socket; over it a

@@ -113,8 +113,10 @@ class Stack:
     PROGRAMS = {"broker": "broker/daemon/phagescan-broker", "master": "master/phagescan-master",
                 "worker": "worker/phagescan-worker", "cli": "cli/phagescan"}
 
-    def __init__(self, engines=None, signatures=None, slots=2, options=None, start=("broker", "master", "worker")):
+    def __init__(self, engines=None, signatures=None, slots=2, options=None, start=("broker", "master", "worker"),
+                 engines_of=None):
         self.options = options or {}
+        self.engines_of = engines_of or {}  # of workers that differ, by name: worker, worker2
         self.engines, self.signatures, self.slots, self.to_start = engines, signatures, slots, start
         self.processes = {}
 
@@ -139,7 +141,7 @@ class Stack:
     def __exit__(self, kind, value, trace):
         if kind:
             self.show_logs()
-        for name in ("worker", "master2", "master", "broker"):
+        for name in ("worker2", "worker", "master2", "master", "broker"):
             self.stop(name)
         with contextlib.suppress(AttributeError):
             self.postgres.stop()
@@ -157,12 +159,13 @@ class Stack:
             program += ["--database", self.postgres.conninfo, "--port", "0", "--api-sock", str(sock)]
             if name == "master2":
                 program += ["--standby"]
-        if name == "worker":
+        if name.startswith("worker"):
             program += ["--engine-dir", str(BUILD / "engines"), "--enginehost", str(BUILD / "worker/host/phagescan-enginehost"),
                         "--slots", str(self.slots), "--tmp-dir", str(self.dir / "tmp"), "--account-services", "none",
                         "--account-engines", "none"]
-            if self.engines:
-                program += ["--engines", ",".join(self.engines)]
+            engines = self.engines_of.get(name, self.engines)
+            if engines:
+                program += ["--engines", ",".join(engines)]
             if self.signatures:
                 program += ["--signatures", str(self.signatures)]
         return program + self.options.get(name, [])
@@ -227,7 +230,7 @@ class Stack:
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
         try:
-            connection.request(method, "/api/v1" + path if not path.startswith("/healthz") else path, body, headers or {})
+            connection.request(method, path if path.startswith(("/healthz", "/metrics")) else "/api/v1" + path, body, headers or {})
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
         finally:
