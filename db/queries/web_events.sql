@@ -4,15 +4,18 @@
 select coalesce(max(finished_seq), 0) from scan;
 
 -- Scans that finished after a seq, of a window that bounds the work when few are of the batch asked for ($3, null: all).
+-- A scalar subquery, not EXISTS: that would be answered by a hash of the whole batch, each time.
 -- The first column is the newest seq there is; without a scan in the window there is one row and the rest of it is null.
 -- name: web_events_page
 with hit as (
     select s.*
     from scan s
     where s.finished_seq > $1::bigint and s.finished_seq <= $1::bigint + $4::integer
-      and ($3::text is null or exists (
-          select from submission m
-          where m.sample_id = s.sample_id and m.scan_id = s.id and m.batch = $3::text))
+      and ($3::text is null or coalesce((
+          select true
+          from submission m
+          where m.sample_id = s.sample_id and m.scan_id = s.id and m.batch = $3::text
+          limit 1), false))
     order by s.finished_seq
     limit $2::integer
 )

@@ -85,7 +85,8 @@ static void commit_and_answer(struct ps_ingest *self)
     if (n == 0)
         return;
     code = commit(self, &news, &error);
-    memcpy(requests, self->group.requests, n * sizeof(requests[0]));
+    for (size_t i = 0; i < n; i++)
+        requests[i] = self->group.requests[i];
     if (code == 0)
         count(self);
     ps_group_clear(&self->group);

@@ -195,7 +195,8 @@ int main(int argc, char **argv)
         ps_testpg_one(server, "select pid from pg_stat_activity where query ilike '%commit%' and "
                               "application_name = 'phagescan-master' order by query_start desc limit 1");
     stats = ps_ingest_stats(ingest);
-    rows = (long long)(stats.files + (stats.files - stats.known) + stats.scans + stats.jobs);
+    rows = (long long)stats.files + (long long)(stats.files - stats.known) + (long long)stats.scans +
+           (long long)stats.jobs;
     printf("store %s, groups %llu\n", ps_store_sync_mode(store) == PS_STORE_SYNC_GROUP ? "group" : "each",
            (unsigned long long)stats.groups);
     printf("files %llu in %.3f s: %.0f files/s, %.0f rows/s\n", (unsigned long long)stats.files, seconds,
