@@ -36,10 +36,10 @@ static int make_room(struct ps_core *core)
             return PS_ERR_NOMEM;
         fleet->workers_cap = core->workers_n * 2;
     }
-    if (offers_n > fleet->offers_cap) {
-        if (ps_realloc(&fleet->offers, offers_n * (size_t)2, sizeof(*fleet->offers)))
+    if (offers_n >= fleet->offers_cap) {
+        if (ps_realloc(&fleet->offers, (offers_n + 1) * (size_t)2, sizeof(*fleet->offers)))
             return PS_ERR_NOMEM;
-        fleet->offers_cap = offers_n * 2;
+        fleet->offers_cap = (offers_n + 1) * 2;
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 
 void ps_master_resend(struct ps_core *core)
 {
+    core->master_since_ms = core->now_ms;
     ps_life_resend(core);
     ps_strays_resend(core);
     ps_transfers_resend(core);
@@ -12,13 +13,10 @@ static void take_over(struct ps_core *core, uint32_t session, uint64_t epoch)
 {
     core->epoch = epoch;
     core->master = session;
-    core->master_since_ms = core->now_ms;
     core->fleet.changed = true;
     ps_core_log(core, PS_LOG_INFO, "master-leads", "name=%s epoch=%llu",
                 PS_LOGQ(ps_session_at(core, session)->name), (unsigned long long)epoch);
-    ps_life_resend(core);
-    ps_strays_resend(core);
-    ps_transfers_resend(core);
+    ps_master_resend(core);
 }
 
 /* False when it does not lead: then its session is over. Of two with one epoch the one that speaks last leads: it is

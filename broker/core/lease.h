@@ -37,6 +37,7 @@ struct ps_lease {
     uint32_t outcome;    /* decided: enum ps_outcome */
     bool alone;          /* a suspect: runs while nothing else does */
     bool kept_by_worker; /* reported: no copy here, the worker has the only one */
+    bool told;           /* reported: the master that leads has heard it */
     bool listed;         /* named by the READY that is being read */
 };
 

@@ -10,6 +10,26 @@ static struct ps_part_lease_ref ref_of(const struct ps_core *core, uint32_t leas
         .boot = lease->boot, .seq = lease->seq, .job = ps_job_at(core, lease->job)->id};
 }
 
+/* To the master, if one is there to hear it. */
+static void tell_master(struct ps_core *core, struct ps_lease *lease, struct ps_bytes record)
+{
+    lease->told = core->master && ps_session_at(core, core->master)->peer && record.len;
+    ps_core_pass(core, core->master, record, NULL);
+}
+
+static void keep_and_tell(struct ps_core *core, uint32_t number, const struct ps_life *args)
+{
+    struct ps_lease *lease = ps_lease_at(core, number);
+
+    ps_lease_keep(core, lease, args->record);
+    lease->kept_by_worker = !lease->kept;
+    ps_lease_pend(core, number);
+    if (args->passed)
+        lease->told = true;
+    else
+        tell_master(core, lease, args->record);
+}
+
 /* ---- QUEUED ---- */
 
 static void lease_it(struct ps_core *core, uint32_t number, const struct ps_life *args)
@@ -41,12 +61,8 @@ static void report_unleased(struct ps_core *core, uint32_t number, const struct 
         return; /* at the limit: it stays queued and is done once more; the worker has its result until then */
     ps_queue_remove(core, number);
     job->place = lease;
-    ps_lease_keep(core, ps_lease_at(core, lease), args->record);
-    ps_lease_at(core, lease)->kept_by_worker = !ps_lease_at(core, lease)->kept;
-    ps_lease_pend(core, lease);
+    keep_and_tell(core, lease, args);
     ps_job_state(core, job, PS_JOB_REPORTED);
-    if (!args->passed)
-        ps_core_pass(core, core->master, args->record, NULL);
 }
 
 static void decide(struct ps_core *core, uint32_t number, uint32_t outcome, const char *reason)
@@ -112,13 +128,9 @@ static void report_leased(struct ps_core *core, uint32_t number, const struct ps
     lease->session = args->session;
     lease->boot = args->boot;
     lease->seq = args->seq;
-    ps_lease_keep(core, lease, args->record);
-    lease->kept_by_worker = !lease->kept;
-    ps_lease_pend(core, job->place);
+    keep_and_tell(core, job->place, args);
     ps_job_state(core, job, PS_JOB_REPORTED);
     ps_engine_refresh(core, job->engine);
-    if (!args->passed)
-        ps_core_pass(core, core->master, args->record, NULL);
 }
 
 static void requeue(struct ps_core *core, uint32_t number)
@@ -193,8 +205,8 @@ static void report_again(struct ps_core *core, uint32_t number, const struct ps_
 
     if (lease->boot == args->boot && lease->seq == args->seq && !lease->outcome) {
         lease->session = args->session;
-        if (lease->kept_by_worker)
-            ps_core_pass(core, core->master, args->record, NULL);
+        if (!lease->told)
+            tell_master(core, lease, args->record);
         return;
     }
     core->late_n++;
@@ -335,8 +347,9 @@ void ps_life_resend(struct ps_core *core)
         if (lease->outcome) {
             resend_decided(core, lease);
         } else if (!lease->kept_by_worker) {
-            ps_core_pass(core, core->master, (struct ps_bytes){lease->kept, lease->kept_bytes}, NULL);
+            tell_master(core, lease, (struct ps_bytes){lease->kept, lease->kept_bytes});
         } else if (lease->session) {
+            lease->told = false;
             ps_session_at(core, lease->session)->bounce = true;
             core->bounce = true;
         } else {

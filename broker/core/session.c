@@ -197,6 +197,24 @@ void ps_session_hello(struct ps_core *core, uint32_t peer, const struct ps_msg_H
 
 /* ---- an end ---- */
 
+/* A result that the master has heard may still be committed, and one that is kept here can be said again. What only
+ * this worker had is made again. */
+static void give_up_results(struct ps_core *core, uint32_t number)
+{
+    uint32_t next;
+
+    for (uint32_t at = core->pending_first; at && !core->failed; at = next) {
+        struct ps_lease *lease = ps_lease_at(core, at);
+
+        next = lease->next;
+        if (lease->session != number)
+            continue;
+        lease->session = 0;
+        if (lease->kept_by_worker && !lease->told)
+            ps_life(core, lease->job, PS_LIFE_FREE, &(struct ps_life){0});
+    }
+}
+
 static void give_back_leases(struct ps_core *core, uint32_t number, enum ps_session_end how,
                              const char *reason)
 {
@@ -209,9 +227,7 @@ static void give_back_leases(struct ps_core *core, uint32_t number, enum ps_sess
         ps_life(core, lease->job, suspect ? PS_LIFE_LOSE : PS_LIFE_FREE,
                 &(struct ps_life){.reason = reason, .dead = how == PS_END_LOST});
     }
-    for (uint32_t at = core->pending_first; at; at = ps_lease_at(core, at)->next)
-        if (ps_lease_at(core, at)->session == number)
-            ps_lease_at(core, at)->session = 0;
+    give_up_results(core, number);
 }
 
 static void leave_refs(struct ps_core *core, uint32_t number)

@@ -123,12 +123,13 @@ static uint32_t first_of(const struct ps_core *core, uint64_t job, bool result)
     return at;
 }
 
-/* A result that this master has not seen and that nobody here has a copy of must be said again by its worker. */
+/* A result that the master that leads has not heard, and that nobody here has a copy of, is said again by its worker. */
 static void adopt_result(struct ps_core *core, uint32_t job, uint32_t number)
 {
     const struct ps_stray *stray = ps_stray_at(core, number);
+    bool heard = stray->kept || stray->since_ms > core->master_since_ms;
 
-    if (!stray->kept && stray->session && stray->since_ms < core->master_since_ms) {
+    if (!heard && stray->session) {
         ps_session_at(core, stray->session)->bounce = true;
         core->bounce = true;
     }
@@ -137,7 +138,7 @@ static void adopt_result(struct ps_core *core, uint32_t job, uint32_t number)
                               .boot = stray->boot,
                               .seq = stray->seq,
                               .record = {stray->kept, stray->kept_bytes},
-                              .passed = true});
+                              .passed = heard});
     if (ps_job_at(core, job)->state == PS_JOB_REPORTED)
         ps_stray_drop(core, number);
 }
