@@ -161,10 +161,12 @@ static void on_cancelled(struct ps_core *core, uint32_t session, const struct ps
     uint32_t number = ps_job_find(core, msg->job);
     const struct ps_job *job = number ? ps_job_at(core, number) : NULL;
 
-    if (job && job->state == PS_JOB_LEASED &&
-        is_lease(ps_lease_at(core, job->place), session, msg->boot, msg->seq))
-        ps_life(core, number, PS_LIFE_FREE, &(struct ps_life){0});
     tell_committed(core, session, msg);
+    if (!job || job->state != PS_JOB_LEASED ||
+        !is_lease(ps_lease_at(core, job->place), session, msg->boot, msg->seq))
+        return;
+    ps_life(core, number, PS_LIFE_FREE, &(struct ps_life){0});
+    ps_session_pause(core, session);
 }
 
 /* Of a job that is not here. One of this boot is settled; one of an earlier boot is for the master to judge. */

@@ -35,8 +35,8 @@ static int tier_of(const struct ps_session *session)
 {
     uint32_t slots = PS_MAX(session->slots, 1u);
 
-    if (!session->ready || !session->peer || session->quiet || session->bounce || session->alone_n ||
-        session->held_n >= session->window)
+    if (!session->ready || !session->peer || session->quiet || session->paused_ms || session->bounce ||
+        session->alone_n || session->held_n >= session->window)
         return -1;
     if (session->held_n < slots)
         return 0;

@@ -331,6 +331,12 @@ void ps_session_heard(struct ps_core *core, uint32_t number)
     }
 }
 
+void ps_session_pause(struct ps_core *core, uint32_t number)
+{
+    ps_session_at(core, number)->paused_ms = core->now_ms + PS_PAUSE_MS;
+    ps_session_refresh(core, number);
+}
+
 void ps_session_progress(struct ps_core *core, uint32_t number)
 {
     ps_session_at(core, number)->progress_ms = core->now_ms;
@@ -354,10 +360,10 @@ static void tick_one(struct ps_core *core, uint32_t number)
         ps_session_end(core, number, PS_END_LOST, reason);
         return;
     }
-    if (quiet != session->quiet) {
-        session->quiet = quiet;
-        ps_session_refresh(core, number);
-    }
+    if (session->paused_ms && core->now_ms >= session->paused_ms)
+        session->paused_ms = 0;
+    session->quiet = quiet;
+    ps_session_refresh(core, number);
     if (session->peer && core->now_ms - session->sent_ms >= core->options.beat_ms)
         ps_core_send(core, number, PS_MSG(PULSE, .session = session->id));
 }

@@ -16,6 +16,7 @@
 
 struct ps_core;
 
+#define PS_PAUSE_MS 500
 #define PS_REFS_MAX 256 /* lease names gathered for one peer before they are sent */
 
 /* Lease names on their way to a worker. */
@@ -47,6 +48,7 @@ struct ps_session {
 
     /* worker */
     bool ready;                 /* READY came */
+    uint64_t paused_ms;         /* gets nothing new until then: it gave a lease back; 0: not so */
     bool quiet;                 /* some heartbeats are missing: no new leases, but not dead yet */
     bool bounce;                /* to be sent away, so that it comes back with its results */
     int tier;                   /* place in ready lists, -1: none */
@@ -91,6 +93,8 @@ void ps_session_detach(struct ps_core *core, uint32_t session);
 
 /* Any sign of life. */
 void ps_session_heard(struct ps_core *core, uint32_t session);
+/* It gave a lease back without a result: nothing new for PS_PAUSE_MS, so that the same job does not go to and fro. */
+void ps_session_pause(struct ps_core *core, uint32_t session);
 /* It does what it is there for. */
 void ps_session_progress(struct ps_core *core, uint32_t session);
 /* When a lease that it holds and does not run is given up, unless it makes progress before. */

@@ -91,7 +91,7 @@ int ps_router_new(struct ps_router **ret_self, const struct ps_router_config *co
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     }
     self->config = *config;
-    self->peers = ps_alloc((size_t)config->peers_max + 1, sizeof(*self->peers));
+    self->peers = ps_alloc((size_t)config->peers_max + 1, sizeof(struct peer *));
     self->free = ps_alloc(config->peers_max, sizeof(*self->free));
     if (!self->peers || !self->free) {
         ps_router_free(&self, 0);

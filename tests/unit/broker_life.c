@@ -305,6 +305,8 @@ static void a_cancelled_outcome_is_no_result(void **state)
     stage_turn(stage);
     stage_expect_none(stage, MASTER, PS_MSG_RESULT);
     (void)stage_expect(stage, WORKER, PS_MSG_COMMITTED);
+    stage_expect_none(stage, WORKER, PS_MSG_JOB); /* not to and fro without end */
+    stage_pass(stage, 600);
     again = stage_job(stage, WORKER);
     assert_int_equal(again.job, 1);
     assert_true(again.seq > lease.seq);

@@ -226,7 +226,9 @@ static void credit_splits_a_sample_when_it_must(void **state)
     assert_int_equal(leases.n, 2);
     assert_true(ps_lease_next(&leases, &lease));
     stage_result(stage, WORKER, STAGE_BOOT, lease.seq, lease.job,
-                 lease.job == 256 ? "type" : lease.job == 257 ? "clamav" : "yara");
+                 lease.job == 256   ? "type"
+                 : lease.job == 257 ? "clamav"
+                                    : "yara");
     stage_turn(stage);
     assert_int_equal(stage_expect(stage, WORKER, PS_MSG_JOB)->JOB.leases.n, 1);
 }
