@@ -1,5 +1,6 @@
 #include "tests/pg/testpg.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,9 +24,10 @@
 #include "db/migrate.h"
 #include "db/pg.h"
 
-#define ARGS_MAX   32
-#define START_MS   60000
-#define SMALL_PATH 100 /* a UNIX socket's path has about 108 bytes */
+#define ARGS_MAX     32
+#define START_MS     60000
+#define MEMORY_BYTES (2ull << 30) /* free in /dev/shm, before a server goes there */
+#define SMALL_PATH   100          /* a UNIX socket's path has about 108 bytes */
 
 struct ps_testpg {
     char dir[SMALL_PATH]; /* everything of this server */
@@ -137,22 +140,49 @@ static void give_to_server(const char *path)
         die("chown %s: %s", path, strerror(errno));
 }
 
-static const char *tmp_dir(void)
+/* Where servers live. Without fsync in memory, where there is enough: on a busy disk even removing the files of a test
+ * takes long. */
+static const char *tmp_dir(bool fsync_on)
 {
     const char *tmp = getenv("TMPDIR");
+    struct statvfs fs;
 
     /* The server's user must be able to walk there, and a socket's path is short. */
-    return tmp && tmp[0] && strlen(tmp) < 50 ? tmp : "/tmp";
+    if (tmp && tmp[0])
+        return strlen(tmp) < 50 ? tmp : "/tmp";
+    if (!fsync_on && access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &fs) == 0 &&
+        (unsigned long long)fs.f_bavail * fs.f_frsize >= MEMORY_BYTES)
+        return "/dev/shm";
+    return "/tmp";
+}
+
+/* Directories of tests that died: their names begin with the process's id. */
+static void remove_dead(const char *tmp)
+{
+    DIR *dir = opendir(tmp);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)) != NULL) {
+        char path[512];
+        long pid = strncmp(entry->d_name, "ps-pg-", 6) == 0 ? strtol(entry->d_name + 6, NULL, 10) : 0;
+
+        if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        (void)snprintf(path, sizeof(path), "%s/%s", tmp, entry->d_name);
+        (void)ps_file_remove_tree(path, true); /* another test may be doing the same */
+    }
+    if (dir)
+        (void)closedir(dir); /* only read from */
 }
 
 /* A finished cluster to copy from, made once: initdb costs more than a second. The lock keeps tests that start at the
  * same time from making it twice; the rename makes it whole or absent. */
-static void template_dir(char ret_path[SMALL_PATH])
+static void template_dir(const char *tmp, char ret_path[SMALL_PATH])
 {
     char fresh[SMALL_PATH + 16], lock_path[SMALL_PATH + 16], log[SMALL_PATH + 16], initdb[256];
     int lock;
 
-    (void)snprintf(ret_path, SMALL_PATH, "%s/ps-testpg-template-%u", tmp_dir(), (unsigned)geteuid());
+    (void)snprintf(ret_path, SMALL_PATH, "%s/ps-testpg-template-%u", tmp, (unsigned)geteuid());
     (void)snprintf(lock_path, sizeof(lock_path), "%s.lock", ret_path);
     (void)snprintf(log, sizeof(log), "%s.log", ret_path);
     (void)snprintf(fresh, sizeof(fresh), "%s.%d", ret_path, (int)getpid());
@@ -210,7 +240,7 @@ static void start(struct ps_testpg *self, const char *database)
                           "-c",
                           "max_connections=60",
                           "-c",
-                          "max_wal_size=2GB",
+                          self->fsync ? "max_wal_size=2GB" : "max_wal_size=256MB",
                           "-c",
                           "log_min_messages=warning",
                           NULL};
@@ -233,15 +263,17 @@ static void start(struct ps_testpg *self, const char *database)
 
 struct ps_testpg *ps_testpg_start(bool fsync_on)
 {
+    const char *tmp = tmp_dir(fsync_on);
     struct ps_testpg *self = PS_NEW(struct ps_testpg);
     char template[SMALL_PATH];
     const char *copy[] = {"cp", "-a", template, NULL, NULL};
 
     if (!self)
         die("out of memory");
-    template_dir(template);
+    remove_dead(tmp);
+    template_dir(tmp, template);
     self->fsync = fsync_on;
-    (void)snprintf(self->dir, sizeof(self->dir), "%s/ps-pg-XXXXXX", tmp_dir());
+    (void)snprintf(self->dir, sizeof(self->dir), "%s/ps-pg-%d-XXXXXX", tmp, (int)getpid());
     if (!mkdtemp(self->dir) || chmod(self->dir, 0711) != 0)
         die("%s: %s", self->dir, strerror(errno));
     give_to_server(self->dir);

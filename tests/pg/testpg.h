@@ -1,6 +1,7 @@
 /* tests/pg/testpg.h: a private PostgreSQL for a test: own directory, UNIX socket only, stopped by its pid.
  *
- * initdb runs once per user and version: a template directory below $TMPDIR is made on first use and copied.
+ * It lives below $TMPDIR, else in /dev/shm when it need not be durable, else in /tmp. initdb runs once per user: a
+ * template directory there is made on first use and copied. Directories of tests that died are removed.
  * As root the server runs as an unprivileged user (PHAGESCAN_TEST_USER, else postgres, else nobody) by
  * setpriv, because it refuses root. One thread. Tests abort() with a message when the machine cannot give a
  * server. */

@@ -316,6 +316,38 @@ static void a_standby_and_a_superseded_master_do_not_write(void **state)
     ps_ingest_request_fini(&request);
 }
 
+/* As many files as a batch may hold, a second time all of them known, and one file too many. */
+static void a_full_batch_is_taken_in(void **state)
+{
+    struct kit *kit = *state;
+    struct ps_ingest_request request;
+    struct ps_buf body;
+
+    ps_buf_init(&body, PS_BATCH_BYTES);
+    for (unsigned i = 0; i < PS_BATCH_FILES + 1; i++) {
+        PS_FREE char *text = ps_strf("full %u", i);
+
+        kit_put(&body, i, "\"name\":\"f\",\"batch\":\"full\"", text, strlen(text));
+    }
+    for (int round = 0; round < 2; round++) {
+        request = kit_body(&body, NULL);
+        assert_int_equal(kit_ask(kit, &request), 0);
+        assert_int_equal(request.results_n, PS_BATCH_FILES);
+        assert_true(request.cut);
+        assert_int_equal(request.cut_error.code, PS_ERR_LIMIT);
+        for (size_t i = 0; i < request.results_n; i++) {
+            assert_int_equal(request.results[i].code, 0);
+            assert_int_equal(request.results[i].known, round == 1);
+        }
+        ps_ingest_request_fini(&request);
+    }
+    assert_int_equal(kit_count(kit, "sample"), PS_BATCH_FILES);
+    assert_int_equal(kit_count(kit, "scan"), PS_BATCH_FILES);
+    assert_int_equal(kit_count(kit, "submission"), 2 * PS_BATCH_FILES);
+    assert_int_equal(kit_count(kit, "job"), 4 * PS_BATCH_FILES);
+    ps_buf_fini(&body);
+}
+
 static void the_door_refuses_too_much(void **state)
 {
     struct kit *kit = *state;
@@ -350,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup(a_rescan_is_a_new_scan, clean),
         cmocka_unit_test_setup(a_backfill_runs_what_was_missing, clean),
         cmocka_unit_test_setup(a_standby_and_a_superseded_master_do_not_write, clean),
+        cmocka_unit_test_setup(a_full_batch_is_taken_in, clean),
         cmocka_unit_test_setup(the_door_refuses_too_much, clean),
     };
 
