@@ -107,13 +107,13 @@ const stories = {
 
   async 'many files at once, and one over the limit'({ tab, files }) {
     await tab.drop(files.many, files.over);
-    await waitFor('the uploads', 60, async () => /600 files taken/.test(await tab.page.locator('.dock-bar').textContent()));
+    await waitFor('the uploads', 60, async () => /300 files taken/.test(await tab.page.locator('.dock-bar').textContent()));
     assert.match(await tab.page.locator('.dock-bar').textContent(), /1 not taken/);
     await tab.page.getByRole('button', { name: 'Details' }).click();
     await tab.page.getByRole('button', { name: 'only those not taken' }).click();
-    assert.match(await tab.page.locator('.dock-items').innerText(), /over.iso[^]*not taken: [^]*limit/);
-    await tab.shot(shots, 'uploads');
-    await waitFor('all verdicts', 120, async () => /inconclusive\s*600/.test(await tab.page.locator('.found-so-far').textContent()));
+    assert.match(await tab.page.locator('.dock-items').innerText(), /over.iso[^]*not taken:[^]*limit/);
+    await tab.shot(shots, 'uploads', ['dark']);
+    await waitFor('all verdicts', 120, async () => /inconclusive\s*300/.test(await tab.page.locator('.found-so-far').textContent()));
     await tab.page.getByRole('button', { name: 'Fewer details' }).click();
     assert.equal(await tab.page.locator('.badge', { hasText: 'scanning' }).count(), 0);
     assert.ok((await tab.page.locator('tr[data-id]').count()) < 100, 'only rows in view are elements');
@@ -136,10 +136,10 @@ const stories = {
   async 'engines and workers are shown as they are'({ tab }) {
     await tab.page.getByRole('link', { name: 'Engines' }).click();
     await tab.page.locator('tr', { hasText: 'clamav' }).locator('.badge', { hasText: 'offered' }).waitFor();
-    await tab.shot(shots, 'engines');
+    await tab.shot(shots, 'engines', ['light']);
     await tab.page.getByRole('link', { name: 'Workers' }).click();
     await tab.page.locator('.badge', { hasText: 'answers' }).waitFor();
-    await tab.shot(shots, 'workers');
+    await tab.shot(shots, 'workers', ['dark']);
     await tab.page.keyboard.press('?');
     await tab.page.getByRole('dialog').waitFor();
     await tab.page.keyboard.press('Escape');
@@ -158,12 +158,12 @@ const stories = {
     await tab.row('late.txt').locator('a').first().click();
     await tab.page.locator('[data-engine=yara] .badge', { hasText: 'unavailable' }).waitFor();
     await tab.page.getByText('it will be back-filled when one comes').waitFor();
-    await tab.shot(shots, 'report-unavailable');
+    await tab.shot(shots, 'report-unavailable', ['light']);
     await fewer.end('SIGTERM');
     await stack.worker('clamav,yara,type,hashes').start();
     await tab.page.locator('[data-engine=yara] .badge', { hasText: 'undetected' }).waitFor({ timeout: 90_000 });
     await tab.page.locator('.report-history', { hasText: 'back-fill' }).waitFor();
-    await tab.shot(shots, 'report-inconclusive');
+    await tab.shot(shots, 'report-inconclusive', []);
     await tab.page.keyboard.press('u');
     await tab.check();
   },

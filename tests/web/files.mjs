@@ -22,7 +22,7 @@ export function makeFiles(dir) {
   write('three.com', EICAR, path.join(folder, 'inner'));
   const many = path.join(dir, 'many');
   fs.mkdirSync(many);
-  for (let i = 0; i < 600; i++) write(`file ${i}.txt`, `file number ${i}\n`, many);
+  for (let i = 0; i < 300; i++) write(`file ${i}.txt`, `file number ${i}\n`, many);
   return {
     eicar: write('eicar.com', EICAR),
     clean: write('clean.txt', 'nothing to see in here\n'),

@@ -1,9 +1,11 @@
 // A browser that notices what must not happen: console errors, dialogs, violations of the content security policy,
 // loading the page again.
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
+const AXE = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-dev-shm-usage'];
 
 export async function openBrowser() {
@@ -20,6 +22,7 @@ export class Tab {
     tab.complaints = [];
     tab.allowed = allowed;
     tab.page.setDefaultTimeout(30_000);
+    await tab.page.emulateMedia({ reducedMotion: 'reduce' });
     tab.page.on('pageerror', (error) => tab.complain(`exception: ${error.stack ?? error}`));
     tab.page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning') tab.complain(`console: ${message.text()}`);
@@ -69,11 +72,21 @@ export class Tab {
     await this.row(text).locator('.badge', { hasText: words }).waitFor({ timeout });
   }
 
-  async shot(dir, name) {
+  /** Pictures in light and dark, in which everybody must be able to read and reach everything (axe-core; it takes
+   *  seconds, so that pages with nothing of their own are looked at in one theme). */
+  async shot(dir, name, themes = ['light', 'dark']) {
     fs.mkdirSync(dir, { recursive: true });
     for (const colorScheme of ['light', 'dark']) {
       await this.page.emulateMedia({ colorScheme });
       await this.page.screenshot({ path: path.join(dir, `${name}-${colorScheme}.png`) });
+      if (!themes.includes(colorScheme)) continue;
+      for (const { id, nodes } of await this.inaccessible())
+        this.complain(`axe, ${name} ${colorScheme}: ${id}: ${nodes[0].html} ${nodes[0].failureSummary}`);
     }
+  }
+
+  async inaccessible() {
+    await this.page.evaluate(AXE);
+    return (await this.page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa'] }))).violations;
   }
 }

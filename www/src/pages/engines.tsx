@@ -89,7 +89,7 @@ export function EnginesPage() {
           {engines.length ? 'All engines are offered by workers that answered lately.' : 'No engine is known yet: no worker has come. `phagescan status` says what runs.'}
         </p>
       )}
-      <div class="wide">
+      <div class="wide" role="region" tabIndex={0} aria-label="engines, table">
         <table class="rows auto">
           <thead>
             <tr>

@@ -30,7 +30,7 @@ function OutcomeCell({ result, engines }: { result: Result; engines: Engine[] })
   }
   return (
     <>
-      <Badge look={outcomeLook(result.outcome)} note={silenceNote(result.outcome, result.counted, result.origin) || undefined} />
+      <Badge look={outcomeLook(result.outcome)} note={silenceNote(result.outcome, result.counted) || undefined} />
       {result.cached ? (
         <span class="tag" title="the same engine, version and definitions have looked at this file before">
           from cache
@@ -87,7 +87,7 @@ export function EngineTable({ results, engines }: { results: Result[]; engines: 
     <section aria-label="engines">
       <h2>Engines</h2>
       {results.length ? (
-        <div class="wide">
+        <div class="wide" role="region" tabIndex={0} aria-label="engines, table">
           <table class="rows report-engines">
             <colgroup>
               <col class="w-engine" />

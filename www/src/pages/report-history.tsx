@@ -35,7 +35,7 @@ export function History({ scans, shown, sha256 }: { scans: ScanBrief[]; shown: n
   return (
     <section aria-label="scans">
       <h2>Scans</h2>
-      <div class="wide">
+      <div class="wide" role="region" tabIndex={0} aria-label="scans, table">
         <table class="rows report-history">
           <colgroup>
             <col class="w-when" />

@@ -11,7 +11,7 @@ function beside(results: Result[]): string[] {
   const kinds = new Map<string, number>();
   for (const { outcome, counted } of judges(results)) {
     if (!outcome || counted || outcome === 'type-unsupported') continue;
-    const kind = outcome === 'undetected' ? 'silent, which does not count here' : outcomeLook(outcome).word;
+    const kind = outcome === 'undetected' ? 'silent (not counted)' : outcomeLook(outcome).word;
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   return [...kinds].map(([kind, n]) => `${n} ${kind}`);
@@ -72,11 +72,15 @@ function Reasons({ scan, results }: { scan: ScanBrief; results: Result[] }) {
   );
   const reasons = scan.reasons.filter((reason) => !said.has(reason));
   if (!reasons.length) return null;
+  const detailed = (reason: string): string => {
+    const of = results.find((result) => result.outcome && reason === `${result.engine}: ${result.outcome}`);
+    return of?.reason ? `${reason} (${of.reason})` : reason;
+  };
   return (
     <ul class="reasons">
       {reasons.map((reason, i) => (
         <li key={i}>
-          <Foreign text={reason} max={300} />
+          <Foreign text={detailed(reason)} max={400} />
         </li>
       ))}
     </ul>
@@ -84,10 +88,9 @@ function Reasons({ scan, results }: { scan: ScanBrief; results: Result[] }) {
 }
 
 /** What to do about it, where something can be done. */
-function NextStep({ scan, results }: { scan: ScanBrief; results: Result[] }) {
+function NextStep({ scan }: { scan: ScanBrief }) {
   if (scan.verdict !== 'inconclusive') return null;
-  const test = judges(results).some((result) => result.origin === 'test' && result.outcome === 'undetected');
-  if (!test) return null;
+  if (!scan.reasons.includes('bundled test signatures')) return null;
   return (
     <p class="dim">
       The bundled test signatures find test files only, so their silence says nothing. With real ones (
@@ -136,7 +139,7 @@ export function VerdictBlock({ scan, results, engines }: { scan: ScanBrief; resu
         <Finders results={results} />
         <Reasons scan={scan} results={results} />
         <Absent results={results} engines={engines} />
-        <NextStep scan={scan} results={results} />
+        <NextStep scan={scan} />
       </div>
     </section>
   );

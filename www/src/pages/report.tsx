@@ -102,9 +102,9 @@ function Facts({ report }: { report: SampleReport }) {
         <Hash name="MD5" value={report.md5} />
         <Names names={report.names} />
         <div>
-          <dt>Seen</dt>
+          <dt>First seen</dt>
           <dd>
-            first <Ago iso={report.first_seen} />, {plural(report.submissions, 'submission')}
+            <Ago iso={report.first_seen} />, {plural(report.submissions, 'submission')}
           </dd>
         </div>
       </dl>

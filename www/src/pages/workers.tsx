@@ -66,7 +66,7 @@ export function WorkersPage() {
           whether the worker runs; <code>phagescan up</code> starts it.
         </p>
       )}
-      <div class="wide">
+      <div class="wide" role="region" tabIndex={0} aria-label="workers, table">
         <table class="rows auto">
           <thead>
             <tr>

@@ -99,9 +99,9 @@ function TestSignatures() {
 
 export function Banners() {
   return (
-    <div class="banners">
+    <section class="banners" aria-label="notices">
       <Broken />
       <TestSignatures />
-    </div>
+    </section>
   );
 }

@@ -91,7 +91,7 @@ export function ForeignCell({ text, mono = false }: { text: string; mono?: boole
 export function Why({ scan }: { scan: ScanBrief }) {
   const rest = [scan.label ? '' : whyOf(scan), besideOf(scan)].filter(Boolean).join('; ');
   return (
-    <span class="why">
+    <span class="one-line">
       {scan.label ? <ForeignCell text={scan.label} mono /> : null}
       {rest ? (
         <span class="dim">

@@ -139,8 +139,8 @@ function ItemState({ item }: { item: Item }) {
       return <span class="dim">withdrawn</span>;
     case 'failed':
       return (
-        <span class="refused">
-          not taken: <Foreign text={item.why} max={300} />
+        <span class="refused one-line">
+          <span>not taken:</span> <ForeignCell text={item.why} />
         </span>
       );
   }

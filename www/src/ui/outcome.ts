@@ -63,8 +63,6 @@ export function whyOf(scan: ScanBrief): string {
   return scan.verdict === 'malicious' || scan.verdict === 'suspicious' ? '' : scan.reasons.join('; ');
 }
 
-/** An engine's silence that does not count is not to be mistaken for one that does. */
-export function silenceNote(outcome: Outcome | null, counted: boolean, origin: string | null): string {
-  if (outcome !== 'undetected' || counted) return '';
-  return origin === 'test' ? 'not counted: test signatures' : 'not counted';
-}
+/** An engine's silence that does not count (test signatures, or none) is not to be mistaken for one that does. */
+export const silenceNote = (outcome: Outcome | null, counted: boolean): string =>
+  outcome === 'undetected' && !counted ? 'not counted' : '';

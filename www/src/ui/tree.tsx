@@ -68,7 +68,7 @@ function columnsOf(value: Branch): string[] | null {
 
 function TableOf({ rows, columns }: { rows: { [key: string]: Json }[]; columns: string[] }) {
   return (
-    <div class="wide">
+    <div class="wide" role="region" tabIndex={0} aria-label="trait, table">
       <table>
         <thead>
           <tr>
