@@ -223,6 +223,14 @@ static json_t *traits(const PGresult *result, int row, int col)
     return json_is_object(json) ? json : (json_decref(json), json_object());
 }
 
+/* Is this answer part of M? The row's own word says only whether its silence would be. */
+static bool is_counted(const PGresult *result, int row, int col)
+{
+    return ps_row_i64(result, row, col + 2) == PS_KIND_EVILNESS &&
+           ps_outcome_definite((unsigned)ps_row_i64(result, row, col + 3)) &&
+           ps_row_bool(result, row, col + 4);
+}
+
 json_t *ps_shape_result(const PGresult *result, int row, int col)
 {
     struct shape shape = {json_object(), 0};
@@ -235,7 +243,7 @@ json_t *ps_shape_result(const PGresult *result, int row, int col)
     set(&shape, "status", json_string(final ? "done" : "queued"));
     set(&shape, "outcome",
         final ? json_string(ps_outcome_word((unsigned)ps_row_i64(result, row, col + 3))) : json_null());
-    set(&shape, "counted", json_boolean(ps_row_bool(result, row, col + 4)));
+    set(&shape, "counted", json_boolean(final && is_counted(result, row, col)));
     set(&shape, "required", json_boolean(ps_row_bool(result, row, col + 5)));
     set(&shape, "cached", json_boolean(ps_row_bool(result, row, col + 6)));
     set(&shape, "label", ps_shape_text(result, row, col + 7));
