@@ -56,8 +56,8 @@ def run_undisturbed():
         corpus = stack.dir / "corpus"
         make_corpus(corpus)
         cli = sweep(stack, corpus)
-        out, err = cli.communicate(timeout=300)
-        assert cli.returncode == 1, (cli.returncode, err[-500:])
+        status, out, err = stack.cli_end(cli)
+        assert status == 1, (status, err[-500:])
         assert len(out.splitlines()) == FILES
         return check(stack, corpus)
 
@@ -115,15 +115,15 @@ def run_with_kills(seed, rounds):
 
         def restart_cli():
             started[-1].kill()
-            started[-1].communicate()
+            started[-1].wait()
             started.append(sweep(stack, corpus, "--resume", state))
 
         killer = Killer(stack, rng, rounds, restart_cli)
         killer.start()
         killer.join(600)
         assert not killer.is_alive() and killer.error is None, killer.error
-        out, err = started[-1].communicate(timeout=300)
-        assert started[-1].returncode == 1, (started[-1].returncode, err[-2000:])
+        status, out, err = stack.cli_end(started[-1])
+        assert status == 1, (status, err[-2000:])
         for line in out.splitlines():
             assert "error" not in json.loads(line), line
         return check(stack, corpus), killer.killed

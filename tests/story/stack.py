@@ -254,8 +254,19 @@ class Stack:
                               capture_output=True, **kwargs)
 
     def cli_start(self, *args):
-        return subprocess.Popen([str(BUILD / self.PROGRAMS["cli"]), *map(str, args)], env=self.env, text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        """Runs in the background; what it prints goes to files (a full pipe would stop it): see cli_end."""
+        number = sum(1 for _ in self.dir.glob("cli-*.out"))
+        out, err = (self.dir / f"cli-{number}.{kind}" for kind in ("out", "err"))
+        process = subprocess.Popen([str(BUILD / self.PROGRAMS["cli"]), *map(str, args)], env=self.env, stdin=subprocess.DEVNULL,
+                                   stdout=open(out, "wb"), stderr=open(err, "wb"))
+        process.out, process.err = out, err
+        return process
+
+    @staticmethod
+    def cli_end(process, seconds=300):
+        """Waits for one that was started: (exit status, standard output, standard error)."""
+        process.wait(seconds)
+        return process.returncode, process.out.read_text(errors="replace"), process.err.read_text(errors="replace")
 
     def oneshot(self, data, name="sample", seconds=60, **params):
         """Submits bytes and waits for the verdict: the sample's report."""
