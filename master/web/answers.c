@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "master/web/call.h"
+#include "master/web/conn.h"
 #include "master/web/server.h"
 
 static const struct {
@@ -89,6 +90,8 @@ static h2o_ostream_t **reword(h2o_req_t *req, h2o_ostream_t **slot)
     for (size_t i = 0; i < PS_ARRAY_N(own_errors) && !text.base; i++)
         if (own_errors[i].status == req->res.status)
             text = problem_text(req, i);
+    if (req->res.status == 413)
+        ps_conn_linger(req);
     if (!text.base)
         return slot;
     h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,

@@ -1,6 +1,7 @@
 #include "master/web/conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "master/web/linger.h"
 #include "master/web/server.h"
 
 #define CONN_MAGIC  0x50574343u
@@ -25,6 +27,14 @@ struct ps_conn *ps_conn_of(const h2o_req_t *req)
     return self;
 }
 
+void ps_conn_linger(const h2o_req_t *req)
+{
+    struct ps_conn *self = ps_conn_of(req);
+
+    if (self->linger_fd < 0) /* without a descriptor it just closes */
+        self->linger_fd = fcntl(h2o_socket_get_fd(self->sock), F_DUPFD_CLOEXEC, 3);
+}
+
 static void on_close(void *data)
 {
     struct ps_conn *self = data;
@@ -32,6 +42,8 @@ static void on_close(void *data)
     PS_CHECK_MAGIC(self, CONN_MAGIC);
     DL_DELETE(self->web->conns, self);
     self->web->conns_n[self->local]--;
+    if (self->linger_fd >= 0)
+        ps_linger(self->web->lingers, self->linger_fd);
     self->magic = 0;
     free(self);
 }
@@ -57,6 +69,7 @@ static void take(struct ps_web *web, h2o_socket_t *sock, bool local)
     self->web = web;
     self->sock = sock;
     self->local = local;
+    self->linger_fd = -1;
     DL_APPEND(web->conns, self);
     web->conns_n[local]++;
     web->accepted++;

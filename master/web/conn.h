@@ -17,9 +17,10 @@ struct ps_conn {
     uint32_t magic;
     struct ps_web *web;
     h2o_socket_t *sock;
-    bool local; /* over the UNIX socket: the kernel says who it is */
-    uid_t uid;  /* local only */
-    pid_t pid;  /* local only */
+    bool local;    /* over the UNIX socket: the kernel says who it is */
+    uid_t uid;     /* local only */
+    pid_t pid;     /* local only */
+    int linger_fd; /* a copy of the socket's, see linger.h; -1: none */
     struct ps_conn *prev, *next;
 };
 
@@ -29,6 +30,8 @@ int ps_conn_listen(struct ps_web *web, struct ps_error *reterr);
 void ps_conn_unlisten(struct ps_web *web);
 /* The connection of a request. */
 struct ps_conn *ps_conn_of(const h2o_req_t *req);
+/* The client may still be sending when the answer to this request has gone and the connection is closed. */
+void ps_conn_linger(const h2o_req_t *req);
 /* Tells every connection that nothing more is read from it: idle ones close now, the others after their answer. */
 void ps_conn_finish_all(struct ps_web *web);
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "master/web/announce.h"
 #include "master/web/conn.h"
+#include "master/web/linger.h"
 #include "master/web/sessions.h"
 #include "master/web/status.h"
 #include "master/web/streams.h"
@@ -169,6 +170,8 @@ static int make_parts(struct ps_web *self, struct ps_error *reterr)
     if (!r)
         r = ps_announcer_new(&self->announcer, self);
     if (!r)
+        r = ps_lingers_new(&self->lingers, self);
+    if (!r)
         r = ps_status_cache_new(&self->status);
     if (r)
         return ps_error_set(reterr, r, "%s", ps_err_text(r));
@@ -250,6 +253,7 @@ static void end(struct ps_web *self)
     (void)h2o_evloop_run(self->context.loop, 0); /* completions that came after the loop's end */
     ps_pgloop_free(&self->pg);
     ps_announcer_free(&self->announcer);
+    ps_lingers_free(&self->lingers);
     if (self->streams)
         ps_streams_stop(self->streams);
     (void)h2o_evloop_run(self->context.loop, 0); /* the bus's last nudge */

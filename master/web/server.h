@@ -16,6 +16,7 @@
 
 struct ps_announcer;
 struct ps_conn;
+struct ps_lingers;
 struct ps_sessions;
 struct ps_status_cache;
 struct ps_streams;
@@ -42,6 +43,7 @@ struct ps_web {
     struct ps_streams *streams;     /* event streams */
     struct ps_announcer *announcer; /* SUBMISSION events */
     struct ps_conn *conns;          /* open connections */
+    struct ps_lingers *lingers;     /* closed ones whose clients still send */
     struct ps_status_cache *status; /* what GET /status asked the database last */
     uint64_t started_ms;
     uint16_t port;

@@ -223,12 +223,14 @@ static json_t *traits(const PGresult *result, int row, int col)
     return json_is_object(json) ? json : (json_decref(json), json_object());
 }
 
-/* Is this answer part of M? The row's own word says only whether its silence would be. */
+/* Is this answer part of M (scan/verdict.h)? The row's own word says only whether its silence would be: what was found
+ * counts always. */
 static bool is_counted(const PGresult *result, int row, int col)
 {
-    return ps_row_i64(result, row, col + 2) == PS_KIND_EVILNESS &&
-           ps_outcome_definite((unsigned)ps_row_i64(result, row, col + 3)) &&
-           ps_row_bool(result, row, col + 4);
+    unsigned outcome = (unsigned)ps_row_i64(result, row, col + 3);
+
+    return ps_row_i64(result, row, col + 2) == PS_KIND_EVILNESS && ps_outcome_definite(outcome) &&
+           (outcome != PS_OUTCOME_UNDETECTED || ps_row_bool(result, row, col + 4));
 }
 
 json_t *ps_shape_result(const PGresult *result, int row, int col)

@@ -22,12 +22,19 @@ static void take_held(struct ps_stream *self)
     struct ps_event *held[PS_STREAM_HELD_N];
     size_t n = self->held_n;
 
-    memcpy(held, self->held, n * sizeof(held[0]));
+    for (size_t i = 0; i < n; i++)
+        held[i] = self->held[i];
     self->held_n = 0;
     for (size_t i = 0; i < n; i++) {
         ps_stream_take(self, held[i]);
         ps_event_unref(&held[i]);
     }
+}
+
+/* An NDJSON call whose time is over is answered with what it has, and where to go on. */
+static bool time_is_over(const struct ps_stream *self)
+{
+    return !self->ask.sse && ps_clock_mono_ms() >= self->until_ms;
 }
 
 /* The database has nothing more for it. */
@@ -40,6 +47,18 @@ static void caught_up(struct ps_stream *self)
     self->state = PS_STREAM_LIVE;
     self->retry_ms = ps_clock_mono_ms() + PS_STREAM_POLL_MS;
     take_held(self);
+}
+
+static void go_on(struct ps_stream *self, bool more)
+{
+    if (!more)
+        caught_up(self);
+    else if (!time_is_over(self))
+        ps_stream_read(self);
+    if (!self->reading && time_is_over(self))
+        ps_stream_end(self);
+    else
+        ps_stream_flush(self);
 }
 
 static void failed(struct ps_call *call, int code, const struct ps_error *error)
@@ -69,19 +88,18 @@ static void now_is(struct ps_call *call, const PGresult *result)
     self->ask.from_now = false;
     if (self->ask.sse) /* sets the id that a browser sends when it comes again, and is no event to it */
         ps_buf_putf(&self->out, "id: %llu\n\n", (unsigned long long)self->cursor);
-    caught_up(self);
-    ps_stream_flush(self);
+    go_on(self, false);
 }
 
-/* False when there was no room. */
+/* False when there was no room for it, or no memory: then it comes later. */
 static bool put_row(struct ps_stream *self, const PGresult *result, int row)
 {
-    char *json = ps_shape_scan_event(result, row, 1);
-    bool room =
-        !json || ps_stream_put_scan(self, (uint64_t)ps_shape_brief_seq(result, row, 1), json, strlen(json));
+    PS_FREE char *json = ps_shape_scan_event(result, row, 1);
 
-    free(json);
-    return room;
+    if (json)
+        return ps_stream_put_scan(self, (uint64_t)ps_shape_brief_seq(result, row, 1), json, strlen(json));
+    failed(self->call, PS_ERR_NOMEM, NULL);
+    return false;
 }
 
 /* One row at least: its first column is the newest seq of all, the rest is null when the window holds nothing. */
@@ -102,11 +120,7 @@ static void page_read(struct ps_call *call, const PGresult *result)
         }
     if (n < PS_STREAM_PAGE)
         self->cursor = PS_MAX(self->cursor, PS_MIN(end, top)); /* nothing else in the window */
-    if (self->cursor < top)
-        ps_stream_read(self);
-    else
-        caught_up(self);
-    ps_stream_flush(self);
+    go_on(self, self->cursor < top);
 }
 
 static void read_page(struct ps_stream *self)
@@ -123,7 +137,8 @@ static void read_page(struct ps_stream *self)
 
 void ps_stream_read(struct ps_stream *self)
 {
-    bool full = self->ask.sse ? self->sending && self->out.len > PS_STREAM_BYTES / 4 : self->lines > 0;
+    bool full = self->ask.sse ? self->sending && self->out.len > PS_STREAM_BYTES / 4
+                              : self->lines > 0 && self->lines + PS_STREAM_PAGE > self->ask.limit;
 
     self->state = self->ask.from_now ? PS_STREAM_STARTING : PS_STREAM_READING;
     if (full)

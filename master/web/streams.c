@@ -65,7 +65,7 @@ static void on_time(struct ps_stream *self, bool leads, uint64_t now_ms)
     bool look = self->state == PS_STREAM_RETRYING || (self->state == PS_STREAM_LIVE && !leads);
     if (look && now_ms >= self->retry_ms)
         ps_stream_read(self);
-    if (!self->ask.sse && now_ms >= self->until_ms) {
+    if (!self->ask.sse && now_ms >= self->until_ms && !self->reading) {
         ps_stream_end(self);
     } else if (self->ask.sse && !self->sending && now_ms - self->sent_ms >= PS_STREAM_BEAT_MS) {
         ps_buf_put_text(&self->out, ":\n\n");

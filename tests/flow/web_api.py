@@ -230,7 +230,11 @@ class Api(unittest.TestCase):
             head, _, body = got.partition(b"\r\n\r\n")
             self.assertTrue(head.startswith(b"HTTP/1.1 413 "), head)
             self.assertIn(b"application/problem+json", head)
-            self.assertEqual((json.loads(body)["code"], json.loads(body)["limit"]), ("limit", 64 * MIB))
+            self.assertEqual((json.loads(body)["code"], json.loads(body)["limit"]), ("limit", 40 * MIB))
+            # Who sends it all the same, without looking, gets the answer too.
+            got = raw(self.stack, b"POST /api/v1/submissions HTTP/1.1\r\nHost: " + self.host.encode() +
+                      b"\r\nContent-Length: %d\r\n\r\n" % (66 * MIB) + b"\0" * (66 * MIB), local)
+            self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got[:100])
         got = self.problem(self.api.post("/api/v1/submissions", b"\0" * (40 * MIB + 1)), 413, "limit")
         self.assertEqual(got["limit"], 40 * MIB)
 
