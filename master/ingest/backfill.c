@@ -25,12 +25,12 @@ static int make(struct ps_pg *pg, const PGresult *picked, struct ps_error *reter
     int64_t first[3];
     int code = ps_group_draw_ids(pg, 0, (size_t)ps_row_n(picked), 0, first, reterr);
 
-    if (code)
-        return code;
     ps_pg_array_init(&parents, PS_PG_INT8);
     ps_pg_array_init(&children, PS_PG_INT8);
     ps_pg_params_init(&pairs);
     ps_pg_params_init(&jobs);
+    if (code)
+        return code;
     for (int row = 0; row < ps_row_n(picked); row++) {
         ps_pg_array_i64(&parents, ps_row_i64(picked, row, 0));
         ps_pg_array_i64(&children, first[1] + row);

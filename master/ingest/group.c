@@ -148,10 +148,10 @@ static int ask_open(struct ps_group *self, struct ps_pg *pg, struct ps_error *re
     size_t n = 0;
     int code;
 
-    if (!samples)
-        return PS_ERR_NOMEM;
     ps_pg_array_init(&ids, PS_PG_INT8);
     ps_pg_params_init(&params);
+    if (!samples)
+        return PS_ERR_NOMEM;
     for (size_t i = 0; i < self->samples_n; i++) {
         if (self->samples[i].known && self->samples[i].submitted) {
             ps_pg_array_i64(&ids, self->samples[i].id);
@@ -261,10 +261,10 @@ static bool certainly_unknown(struct ps_group *self, struct ps_group_env *env)
     PS_CLEANUP(ps_pg_clear) PGresult *result = NULL;
     bool certain;
 
-    if (self->maybe_committed || ps_group_begin(env->pg, env->epoch, NULL) != 0)
-        return false;
     ps_pg_array_init(&hashes, PS_PG_BYTEA);
     ps_pg_params_init(&params);
+    if (self->maybe_committed || ps_group_begin(env->pg, env->epoch, NULL) != 0)
+        return false;
     for (size_t i = 0; i < self->samples_n; i++)
         if (!self->samples[i].known)
             ps_pg_array_bytes(&hashes, self->samples[i].sha256, 32);
