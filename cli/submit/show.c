@@ -56,9 +56,9 @@ static json_t *clean_json(const char *text)
 {
     PS_BUF struct ps_buf clean;
 
+    ps_buf_init(&clean, PS_TEXT_MAX);
     if (!text)
         return json_null();
-    ps_buf_init(&clean, PS_TEXT_MAX);
     ps_utf8_put_clean(&clean, text, strlen(text));
     return json_string(ps_buf_text(&clean));
 }
@@ -321,8 +321,9 @@ static void put_sum(struct ps_show *self, double seconds)
     char bytes[32];
 
     put_bytes(bytes, sizeof(bytes), self->sent_bytes);
-    (void)fprintf(to, "\n%llu files, %s in %.1f s (%.0f files/s)", (unsigned long long)self->sent_n, bytes,
-                  seconds, seconds > 0 ? (double)self->sent_n / seconds : 0.0);
+    (void)fprintf(to, "\n%llu file%s, %s in %.1f s (%.0f files/s)", (unsigned long long)self->sent_n,
+                  self->sent_n == 1 ? "" : "s", bytes, seconds,
+                  seconds > 0 ? (double)self->sent_n / seconds : 0.0);
     if (self->skipped_n)
         (void)fprintf(to, ", %llu unchanged since an earlier run", (unsigned long long)self->skipped_n);
     if (self->errors_n && !self->settings.wait)

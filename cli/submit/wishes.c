@@ -80,6 +80,8 @@ static int ask(struct ps_api *api, const char *path, const char *what, char *con
     json_t *json = NULL;
     int r = names_n ? ps_api_get_json(api, path, &json, reterr) : 0;
 
+    if (r == PS_ERR_UNAVAILABLE || r == PS_ERR_BUSY)
+        return 0; /* patience is for what is sent: then the server says it of each file */
     for (size_t i = 0; !r && i < names_n; i++)
         if (!has_name(json_object_get(json, "items"), names[i]))
             r = ps_error_set(reterr, PS_ERR_INVALID, "the server has no %s \"%.64s\"", what, names[i]);

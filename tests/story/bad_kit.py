@@ -19,12 +19,14 @@ class Ground:
 
     def __init__(self, **options):
         self.options = options
+        self.attributes = {}  # of the stack, for its stories
         self.stack = None
 
     def story(self, told):
         def told_here():
             if not self.stack:
                 self.stack = Stack(**self.options).__enter__()
+                vars(self.stack).update(self.attributes)
             try:
                 told(self.stack)
             except BaseException:

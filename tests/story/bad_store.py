@@ -47,7 +47,7 @@ def the_database_goes_while_jobs_run(stack):
         assert answer.headers["retry-after"], told
     status = stack.api("GET", "/status")
     assert status.status == 200 and status.json["database"]["ok"] is False and status.json["database"]["detail"], status.body
-    assert stack.api("GET", "/engines").status == stack.api("GET", "/metrics").status == 200
+    assert stack.api("GET", "/metrics").status == 200
 
     path = stack.dir / "patience"
     path.write_bytes(b"CRASHY malicious Patient\n")
@@ -177,7 +177,7 @@ def the_disk_is_full(stack):
 
     # What needs no room goes on: reading, and a sample that is there already.
     assert stack.api("GET", f"/samples/{known['sha256']}").json["scan"]["verdict"] == known["scan"]["verdict"]
-    again = stack.oneshot(b"was there before", "once more", engines="hashes")
+    again = stack.oneshot(b"was there before", "once-more", engines="hashes")
     assert again["submissions"] == 2, again
 
     path = stack.dir / "large"
