@@ -89,7 +89,7 @@ export function ForeignCell({ text, mono = false }: { text: string; mono?: boole
 
 /** A scan's label, and what stands beside its numbers; without a label the reasons. */
 export function Why({ scan }: { scan: ScanBrief }) {
-  const rest = [scan.label ? '' : whyOf(scan), besideOf(scan)].filter(Boolean).join('; ');
+  const rest = (scan.label ? '' : whyOf(scan)) || besideOf(scan);
   return (
     <span class="one-line">
       {scan.label ? <ForeignCell text={scan.label} mono /> : null}
