@@ -10,8 +10,8 @@ const char *ps_err_text(int code)
     switch (code) {
     case 0:
         return "ok";
-#define X(name, number, text)                                                                                \
-    case number:                                                                                             \
+#define X(name, number, text) \
+    case number:              \
         return text;
         PS_ERRORS(X)
 #undef X

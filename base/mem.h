@@ -14,19 +14,19 @@
 #define PS_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* Hands a pointer over: yields the value and leaves NULL behind, so that a cleanup does nothing. */
-#define PS_TAKE(p)                                                                                           \
-    ({                                                                                                       \
-        __typeof__(p) ps_take_ = (p);                                                                        \
-        (p) = NULL;                                                                                          \
-        ps_take_;                                                                                            \
+#define PS_TAKE(p)                    \
+    ({                                \
+        __typeof__(p) ps_take_ = (p); \
+        (p) = NULL;                   \
+        ps_take_;                     \
     })
 
 /* Hands a descriptor over: yields it and leaves -1. */
-#define PS_TAKE_FD(fd)                                                                                       \
-    ({                                                                                                       \
-        int ps_take_fd_ = (fd);                                                                              \
-        (fd) = -1;                                                                                           \
-        ps_take_fd_;                                                                                         \
+#define PS_TAKE_FD(fd)          \
+    ({                          \
+        int ps_take_fd_ = (fd); \
+        (fd) = -1;              \
+        ps_take_fd_;            \
     })
 
 #define PS_ARRAY_N(a)                   (sizeof(a) / sizeof((a)[0]))

@@ -7,26 +7,26 @@
 
 /* X(NAME, number on the wire and in rows, word, definite: counts in M when the engine judges and counted is
  * set) */
-#define PS_OUTCOMES(X)                                                                                       \
-    X(MALICIOUS, 1, "malicious", true)                                                                       \
-    X(SUSPICIOUS, 2, "suspicious", true)                                                                     \
-    X(UNDETECTED, 3, "undetected", true)                                                                     \
-    X(HARMLESS, 4, "harmless", true)                                                                         \
-    X(INCOMPLETE, 5, "incomplete", false)                                                                    \
-    X(TYPE_UNSUPPORTED, 6, "type-unsupported", false)                                                        \
-    X(TIMEOUT, 7, "timeout", false)                                                                          \
-    X(FAILURE, 8, "failure", false)                                                                          \
-    X(QUARANTINED, 9, "quarantined", false)                                                                  \
-    X(UNAVAILABLE, 10, "unavailable", false)                                                                 \
-    X(CANCELLED, 11, "cancelled", false)                                                                     \
+#define PS_OUTCOMES(X)                                \
+    X(MALICIOUS, 1, "malicious", true)                \
+    X(SUSPICIOUS, 2, "suspicious", true)              \
+    X(UNDETECTED, 3, "undetected", true)              \
+    X(HARMLESS, 4, "harmless", true)                  \
+    X(INCOMPLETE, 5, "incomplete", false)             \
+    X(TYPE_UNSUPPORTED, 6, "type-unsupported", false) \
+    X(TIMEOUT, 7, "timeout", false)                   \
+    X(FAILURE, 8, "failure", false)                   \
+    X(QUARANTINED, 9, "quarantined", false)           \
+    X(UNAVAILABLE, 10, "unavailable", false)          \
+    X(CANCELLED, 11, "cancelled", false)              \
     X(DESCRIBED, 12, "described", false)
 
 /* X(NAME, number, word) */
-#define PS_VERDICTS(X)                                                                                       \
-    X(MALICIOUS, 1, "malicious")                                                                             \
-    X(SUSPICIOUS, 2, "suspicious")                                                                           \
-    X(NOTHING_FOUND, 3, "nothing-found")                                                                     \
-    X(KNOWN_GOOD, 4, "known-good")                                                                           \
+#define PS_VERDICTS(X)                   \
+    X(MALICIOUS, 1, "malicious")         \
+    X(SUSPICIOUS, 2, "suspicious")       \
+    X(NOTHING_FOUND, 3, "nothing-found") \
+    X(KNOWN_GOOD, 4, "known-good")       \
     X(INCONCLUSIVE, 5, "inconclusive")
 
 enum ps_outcome {
@@ -54,8 +54,8 @@ enum ps_band {
 static inline const char *ps_outcome_word(unsigned n)
 {
     switch (n) {
-#define X(name, number, word, definite)                                                                      \
-    case (number):                                                                                           \
+#define X(name, number, word, definite) \
+    case (number):                      \
         return (word);
         PS_OUTCOMES(X)
 #undef X
@@ -67,8 +67,8 @@ static inline const char *ps_outcome_word(unsigned n)
 static inline const char *ps_verdict_word(unsigned n)
 {
     switch (n) {
-#define X(name, number, word)                                                                                \
-    case (number):                                                                                           \
+#define X(name, number, word) \
+    case (number):            \
         return (word);
         PS_VERDICTS(X)
 #undef X

@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#define LIFT_MAX                                                                                             \
+#define LIFT_MAX \
     (8 * 1024 * 1024) /* directories moved up; above it somebody fills the tree while we empty it */
 
 struct removal {

@@ -89,13 +89,13 @@ struct ps_engine_report {
 };
 
 struct ps_engine {
-    uint32_t abi;             /* PS_ENGINE_ABI; the host refuses another and says both numbers */
-    uint32_t size;            /* sizeof(struct ps_engine) */
-    const char *name;         /* lower case, [a-z0-9_-], also its directory */
+    uint32_t abi;     /* PS_ENGINE_ABI; the host refuses another and says both numbers */
+    uint32_t size;    /* sizeof(struct ps_engine) */
+    const char *name; /* lower case, [a-z0-9_-], also its directory */
     enum ps_engine_kind kind;
-    const char *licence;      /* SPDX of the plug-in as linked */
-    const char *types;        /* comma-separated globs of MIME types it takes; NULL for all */
-    uint32_t run_ms;          /* time a scan may take; 0 for the host's default (60 s) */
+    const char *licence; /* SPDX of the plug-in as linked */
+    const char *types;   /* comma-separated globs of MIME types it takes; NULL for all */
+    uint32_t run_ms;     /* time a scan may take; 0 for the host's default (60 s) */
 
     /* All may be NULL but open (when the engine has state) and scan. Those that return int return 0, or -1 with
      * one sentence in err (err_max bytes). */
@@ -104,7 +104,8 @@ struct ps_engine {
     void (*info)(void *engine, struct ps_engine_info *ret_info);
     int (*warm)(void *engine, char *err, size_t err_max);
     int (*enter)(void *engine, const char *tmpdir, char *err, size_t err_max);
-    enum ps_found (*scan)(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report);
+    enum ps_found (*scan)(void *engine, const struct ps_engine_sample *sample,
+                          const struct ps_engine_report *report);
     void (*close)(void *engine);
 };
 

@@ -23,8 +23,10 @@ static json_t *tags_of(const YR_RULE *rule)
     json_t *tags = json_array();
     const char *tag;
 
-    yr_rule_tags_foreach(rule, tag) if (json_array_size(tags) < TAGS_MAX)(void)
-        json_array_append_new(tags, text(tag)); /* what memory can't hold is left out, here and below */
+    yr_rule_tags_foreach (rule, tag)
+        if (json_array_size(tags) < TAGS_MAX)
+            (void)json_array_append_new(tags,
+                                        text(tag)); /* what memory can't hold is left out, here and below */
     return tags;
 }
 
@@ -34,8 +36,7 @@ static json_t *metas_of(const YR_RULE *rule)
     char key[64];
     YR_META *meta;
 
-    yr_rule_metas_foreach(rule, meta)
-    {
+    yr_rule_metas_foreach (rule, meta) {
         if (json_object_size(metas) >= METAS_MAX)
             break;
         value = meta->type == META_TYPE_STRING    ? text(meta->string)
@@ -70,8 +71,7 @@ static json_t *strings_of(const YR_SCAN_CONTEXT *context, YR_RULE *rule)
     YR_STRING *string;
     YR_MATCH match;
 
-    yr_rule_strings_foreach(rule, string)
-    {
+    yr_rule_strings_foreach (rule, string) {
         const void *next = context->matches[string->idx].head;
 
         while (next && json_array_size(strings) < STRINGS_MAX) {

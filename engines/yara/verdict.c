@@ -52,9 +52,12 @@ enum ps_found ps_yara_verdict(const YR_RULE *rule, enum ps_found fallback)
     const char *tag;
     YR_META *meta;
 
-    yr_rule_tags_foreach(rule, tag) if (!ps_yara_word(tag, strlen(tag), &what)) return what;
-    yr_rule_metas_foreach(rule,
-                          meta) if (meta->type == META_TYPE_STRING && !strcmp(meta->identifier, "verdict") &&
-                                    !ps_yara_word(meta->string, strlen(meta->string), &what)) return what;
+    yr_rule_tags_foreach (rule, tag)
+        if (!ps_yara_word(tag, strlen(tag), &what))
+            return what;
+    yr_rule_metas_foreach (rule, meta)
+        if (meta->type == META_TYPE_STRING && !strcmp(meta->identifier, "verdict") &&
+            !ps_yara_word(meta->string, strlen(meta->string), &what))
+            return what;
     return from_directory(rule->ns->name, &what) ? fallback : what;
 }

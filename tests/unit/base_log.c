@@ -12,12 +12,12 @@
 /* Standard error goes into a pipe while a line is written; what came out is in line. */
 static char line[8192];
 
-#define CAPTURE(call)                                                                                        \
-    do {                                                                                                     \
-        int saved_ = redirect();                                                                             \
-                                                                                                             \
-        call;                                                                                                \
-        restore(saved_);                                                                                     \
+#define CAPTURE(call)            \
+    do {                         \
+        int saved_ = redirect(); \
+                                 \
+        call;                    \
+        restore(saved_);         \
     } while (0)
 
 static int pipe_fd = -1;

@@ -45,10 +45,10 @@ static int set(const char *name, const char *value)
 }
 
 /* getopt sorts the words, but leaves their letters alone. */
-#define ARGV(stop, ...)                                                                                      \
-    ({                                                                                                       \
-        static const char *argv_[] = {"prog", __VA_ARGS__, NULL};                                            \
-        ps_opts_argv(table, &s, (int)PS_ARRAY_N(argv_) - 1, (char **)argv_, stop, &rest, &error);            \
+#define ARGV(stop, ...)                                                                           \
+    ({                                                                                            \
+        static const char *argv_[] = {"prog", __VA_ARGS__, NULL};                                 \
+        ps_opts_argv(table, &s, (int)PS_ARRAY_N(argv_) - 1, (char **)argv_, stop, &rest, &error); \
     })
 
 static void defaults_fill_every_field(void **state)
