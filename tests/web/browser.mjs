@@ -1,6 +1,7 @@
 // The page against the real programs, by a real browser. node browser.mjs, with PHAGESCAN_BUILD (the build tree),
 // PHAGESCAN_SOURCE (the sources), PHAGESCAN_SHOTS (where pictures go).
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { makeFiles } from './files.mjs';
@@ -131,6 +132,19 @@ const stories = {
     await tab.page.keyboard.press('n');
     await tab.rowSays('later.txt', 'inconclusive');
     await tab.check();
+  },
+
+  async 'a hash that nobody sent yet: its report appears when the file comes'({ tab, files }) {
+    const sha256 = createHash('sha256').update(fs.readFileSync(files.awaited)).digest('hex');
+    tab.allowed = [/404/]; // what the server answers until then
+    await tab.page.keyboard.press('/');
+    await tab.page.keyboard.type(sha256);
+    await tab.page.keyboard.press('Enter');
+    await tab.page.getByText('This sample is not here').waitFor();
+    await tab.drop(files.awaited);
+    await tab.page.locator('[data-test=verdict]', { hasText: 'inconclusive' }).waitFor();
+    await tab.check();
+    tab.allowed = [];
   },
 
   async 'engines and workers are shown as they are'({ tab }) {

@@ -34,6 +34,7 @@ export function makeFiles(dir) {
     over: write('over.iso', Buffer.alloc(SAMPLE_MAX + 1)),
     late: write('late.txt', 'scanned while an engine is away\n'),
     later: write('later.txt', 'dropped while the reader was elsewhere\n'),
+    awaited: write('awaited.txt', 'its report is open before it comes\n'),
     many,
     folder,
   };

@@ -59,7 +59,7 @@ function FoundSoFar() {
 
 function Summary() {
   beat();
-  const { counts, items, totalBytes, doneBytes, walking, leftOut } = uploader;
+  const { counts, items, totalBytes, doneBytes, takenBytes, walking, leftOut } = uploader;
   const settled = counts.sent + counts.failed + counts.withdrawn;
   return (
     <>
@@ -72,7 +72,7 @@ function Summary() {
           </>
         ) : (
           <>
-            {plural(counts.sent, 'file')} taken, {size(totalBytes)}
+            {plural(counts.sent, 'file')} taken, {size(takenBytes)}
           </>
         )}
       </span>

@@ -53,6 +53,8 @@ export class Uploader {
   batch: string | null = null;
   totalBytes = 0;
   doneBytes = 0;
+  /** Bytes of the files that the server took. */
+  takenBytes = 0;
   readonly counts = { waiting: 0, sending: 0, sent: 0, failed: 0, withdrawn: 0 };
 
   private queue: Item[] = [];
@@ -160,6 +162,7 @@ export class Uploader {
     this.queueHead = 0;
     this.totalBytes = 0;
     this.doneBytes = 0;
+    this.takenBytes = 0;
     this.leftOut = 0;
     this.batch = null;
     for (const key of Object.keys(this.counts) as (keyof typeof this.counts)[]) this.counts[key] = 0;
@@ -321,6 +324,7 @@ export class Uploader {
 
   private accept(item: Item, accepted: Accepted): void {
     item.accepted = accepted;
+    this.takenBytes += item.size;
     this.setState(item, 'sent');
     this.verdicts.expect(item);
   }
