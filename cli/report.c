@@ -15,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/text.h"
 
+#define TRAIT_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6))
 #define TRAIT_SHOWN 100 /* characters of a trait on the terminal; --json has all */
 
 static bool looks_like_hash(const char *text)
@@ -109,7 +110,7 @@ static void put_traits(const json_t *result)
     json_t *value;
 
     json_object_foreach (json_object_get(result, "traits"), key, value) {
-        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = json_is_string(value) ? NULL : json_dumps(value, TRAIT_FLAGS);
 
         (void)printf("  ");
         ps_text_cell(ps_text_of(result, "engine"), 10);
