@@ -139,7 +139,7 @@ int ps_cmd_status(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (ps_place_find(&layout, &why) || ps_control_status(&layout, &state, &why))
+    if (ps_place_find(&layout, &why) || ps_control_status(&layout, true, &state, &why))
         return ps_text_complain("status", why.text);
     if (ps_api_new(&api, &why) == 0)
         (void)ps_api_get_json(api, "/api/v1/status", &master, &why); /* master stays NULL: why is printed */

@@ -53,7 +53,7 @@ static char *describe_unready(const struct ps_layout *layout)
     size_t i;
 
     ps_buf_init(&text, PS_TEXT_MAX);
-    if (ps_control_status(layout, &state, NULL) != 0)
+    if (ps_control_status(layout, false, &state, NULL) != 0)
         return NULL;
     json_array_foreach (json_object_get(state, "units"), i, unit) {
         const char *last = ps_text_of(unit, "last");
@@ -220,7 +220,7 @@ static int start(struct ps_up_settings *settings)
 
     if (!r)
         r = make_absolute(&settings->signatures, &why);
-    if (!r && ps_control_status(&layout, &state, NULL) == 0) {
+    if (!r && ps_control_status(&layout, false, &state, NULL) == 0) {
         json_decref(state);
         r = ps_error_set(&why, PS_ERR_CONFLICT, "it is running already: `phagescan status` tells how it is");
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -60,6 +61,22 @@ static int own(const char *path, struct ps_account account, struct ps_error *ret
     return 0;
 }
 
+/* A change of account clears what `phagescan up` has set: that we end with it. */
+static int become_services(struct ps_account services, struct ps_error *reterr)
+{
+    pid_t parent = getppid();
+    int death_signal = 0;
+
+    (void)prctl(PR_GET_PDEATHSIG, &death_signal); /* can't fail with a good address */
+    int error = ps_account_become(services, reterr);
+    if (error || death_signal == 0)
+        return error;
+    (void)prctl(PR_SET_PDEATHSIG, death_signal); /* can't fail with a signal that was set before */
+    if (getppid() != parent)
+        return ps_error_set(reterr, PS_ERR_CLOSED, "who started us has ended");
+    return 0;
+}
+
 /* As root: the launcher keeps the rights, we give them up for good. Else: nothing to do. */
 static int part_with_root(struct worker *self, struct ps_error *reterr)
 {
@@ -84,7 +101,7 @@ static int part_with_root(struct worker *self, struct ps_error *reterr)
     if (!error)
         error = ps_launcher_fork(&self->launcher, &conf, reterr);
     if (!error)
-        error = ps_account_become(services, reterr);
+        error = become_services(services, reterr);
     return error;
 }
 

@@ -1,40 +1,63 @@
 #include "cli/up/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "cli/up/supervisor.h"
 
 #define LINE_MAX_BYTES 65536
+#define LOOK_MS        100 /* between looks for one that has just begun */
 
-static int connect_to(const struct ps_layout *layout, int *ret_fd, struct ps_error *reterr)
+/* A supervisor that has just begun holds its lock before it listens: it may be making the database. */
+static bool is_beginning(const struct ps_layout *layout)
+{
+    PS_FREE char *path = ps_strf("%s/" PS_UP_LOCK, layout->state);
+    PS_CLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+static int connect_to(const struct ps_layout *layout, time_t patience_s, int *ret_fd, struct ps_error *reterr)
 {
     PS_FREE char *path = ps_strf("%s/up.sock", layout->run);
+    uint64_t end_ms = ps_clock_mono_ms() + (uint64_t)patience_s * 1000;
 
     if (!path)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    if (ps_sock_connect_unix(path, ret_fd) == 0)
-        return 0;
-    if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
-        return ps_error_set(reterr, PS_ERR_DENIED, "%s is open to root and the group phagescan: use sudo",
-                            path);
-    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "it is not running here: `phagescan up` starts it");
+    for (;;) {
+        if (ps_sock_connect_unix(path, ret_fd) == 0)
+            return 0;
+        if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
+            return ps_error_set(reterr, PS_ERR_DENIED, "%s is open to root and the group phagescan: use sudo",
+                                path);
+        if (!is_beginning(layout))
+            return ps_error_set(reterr, PS_ERR_UNAVAILABLE,
+                                "it is not running here: `phagescan up` starts it");
+        if (ps_clock_mono_ms() >= end_ms)
+            return ps_error_set(reterr, PS_ERR_BUSY, "it has just begun, and makes its database: try again");
+        (void)poll(NULL, 0, LOOK_MS); /* a pause */
+    }
 }
 
 /* Sends word and opens the answer as a stream of lines, each at most silence_s after the one before. */
-static int ask(const struct ps_layout *layout, const char *word, time_t silence_s, FILE **ret_stream,
-               struct ps_error *reterr)
+static int ask(const struct ps_layout *layout, const char *word, bool patient, time_t silence_s,
+               FILE **ret_stream, struct ps_error *reterr)
 {
     const struct timeval silence = {.tv_sec = silence_s};
     PS_CLOSE int fd = -1;
-    int r = connect_to(layout, &fd, reterr);
+    int r = connect_to(layout, patient ? silence_s : 0, &fd, reterr);
 
     if (r)
         return r;
@@ -70,10 +93,11 @@ static int read_state(FILE *stream, json_t **ret_state, struct ps_error *reterr)
     return r;
 }
 
-int ps_control_status(const struct ps_layout *layout, json_t **ret_state, struct ps_error *reterr)
+int ps_control_status(const struct ps_layout *layout, bool patient, json_t **ret_state,
+                      struct ps_error *reterr)
 {
     FILE *stream = NULL;
-    int r = ask(layout, "status\n", PS_CONTROL_STATUS_S, &stream, reterr);
+    int r = ask(layout, "status\n", patient, PS_CONTROL_STATUS_S, &stream, reterr);
 
     if (r)
         return r;
@@ -87,7 +111,7 @@ int ps_control_stop(const struct ps_layout *layout, void (*told)(const json_t *s
 {
     FILE *stream = NULL;
     json_t *state = NULL;
-    int r = ask(layout, "stop\n", PS_CONTROL_STOP_S, &stream, reterr);
+    int r = ask(layout, "stop\n", true, PS_CONTROL_STOP_S, &stream, reterr);
 
     if (r)
         return r;

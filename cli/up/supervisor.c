@@ -23,7 +23,8 @@
 #include "cli/up/dirs.h"
 #include "cli/up/unit.h"
 
-#define PING_MS 100 /* how often a starting PostgreSQL is asked */
+#define PING_MS    100 /* how often a starting PostgreSQL is asked */
+#define LOCK_LOOKS 5   /* then the lock is another supervisor's */
 
 enum { UNIT_POSTGRES, UNIT_BROKER, UNIT_MASTER, UNIT_WORKER, UNITS_N };
 
@@ -61,7 +62,7 @@ static json_t *state_json(const struct supervisor *self, uint64_t now_ms)
 
 static int take_lock(struct supervisor *self, struct ps_error *reterr)
 {
-    PS_FREE char *path = ps_strf("%s/up.lock", self->layout->state);
+    PS_FREE char *path = ps_strf("%s/" PS_UP_LOCK, self->layout->state);
 
     if (!path)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
@@ -72,7 +73,12 @@ static int take_lock(struct supervisor *self, struct ps_error *reterr)
     self->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (self->lock_fd < 0)
         return ps_error_set(reterr, PS_ERR_IO, "%s: %s", path, strerror(errno));
-    if (flock(self->lock_fd, LOCK_EX | LOCK_NB) < 0)
+    r = flock(self->lock_fd, LOCK_EX | LOCK_NB);
+    for (int looks = 0; r < 0 && looks < LOCK_LOOKS; looks++) {
+        (void)poll(NULL, 0, PING_MS); /* `phagescan status` may have it for a moment, to look */
+        r = flock(self->lock_fd, LOCK_EX | LOCK_NB);
+    }
+    if (r < 0)
         return ps_error_set(reterr, PS_ERR_CONFLICT,
                             "it is running already: `phagescan status` tells how it is");
     return 0;

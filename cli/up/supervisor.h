@@ -11,6 +11,8 @@
 
 #define PS_UP_STOP_MS 15000 /* a process that was told to stop gets a stronger word after this */
 
+#define PS_UP_LOCK "up.lock" /* in the state directory, held (flock) while a supervisor lives */
+
 struct ps_up_settings {
     bool background;      /* detach once everything is ready */
     bool verbose;         /* copy the processes' logs to standard error */

@@ -334,6 +334,22 @@ def missing_program_is_named():
         assert house.status() is None
 
 
+def stopped_while_it_makes_its_database():
+    """It does not listen yet; `down` waits until it does, and nothing stays behind."""
+    other = House()
+    try:
+        with other.clean():
+            process = subprocess.Popen([str(CLI), "up", "-d"], env=other.env, text=True, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+            stack.until(lambda: (other.state / "pg.new").exists(), 60, "initdb")
+            other.down()
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 2 and "it ended before everything was ready" in err, err
+            assert other.status() is None
+    finally:
+        other.remove()
+
+
 def half_a_cluster_is_made_anew():
     """initdb was killed: a directory with a version in it, and no more."""
     with house.clean():
@@ -402,7 +418,8 @@ def terminal_hears_how_far_it_is():
 STORIES = [background_life, down_and_up_again_at_once, accounts_and_descriptors, database_has_two_roles,
            killed_child_comes_back, failing_child_is_named, unready_child_is_named, stubborn_child_is_killed,
            stopped_postgres_does_not_hold_the_end, killed_supervisor_leaves_nothing, foreground, interrupted_while_it_starts,
-           two_at_the_same_moment, missing_program_is_named, half_a_cluster_is_made_anew, silent_clients_do_not_block,
+           two_at_the_same_moment, missing_program_is_named,
+           stopped_while_it_makes_its_database, half_a_cluster_is_made_anew, silent_clients_do_not_block,
            members_of_the_group_may_look, terminal_hears_how_far_it_is]
 
 
