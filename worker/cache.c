@@ -92,7 +92,7 @@ static void forget(struct ps_cache *self, struct ps_sample *sample)
 {
     release(self, sample);
     leave_list(self, sample);
-    HASH_DEL(self->by_sha, sample);
+    HASH_DEL(self->by_sha, sample); // NOLINT(clang-analyzer-core.NullDereference): it is in there
     free(sample->reason);
     free(sample);
 }

@@ -21,7 +21,7 @@ int ps_names_init(struct ps_names *self, uint16_t limit_n, uint64_t secret)
 
 void ps_names_fini(struct ps_names *self)
 {
-    for (uint16_t i = 1; i <= self->top; i++)
+    for (uint16_t i = 1; self->texts && i <= self->top; i++)
         free((void *)(uintptr_t)self->texts[i].at);
     free(self->texts);
     free(self->slots);

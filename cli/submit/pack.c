@@ -159,7 +159,7 @@ static int add_open(struct ps_pack *self, const struct ps_pack_options *options,
 int ps_pack_add(struct ps_pack *self, const struct ps_pack_options *options, const struct ps_walk_file *file,
                 struct ps_error *reterr)
 {
-    struct stat st;
+    struct stat st = {0};
     PS_CLOSE int fd = -1;
 
     if (self->n == PS_PACK_FILES)
@@ -178,7 +178,7 @@ int ps_pack_add(struct ps_pack *self, const struct ps_pack_options *options, con
 
 int ps_pack_large(struct ps_pack *self, const struct ps_walk_file *file, struct ps_error *reterr)
 {
-    struct stat st;
+    struct stat st = {0};
     int r = open_file(file->path, &self->fd, &st, reterr);
 
     if (r)

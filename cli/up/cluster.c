@@ -120,7 +120,7 @@ static int make_cluster(const struct ps_layout *layout, const struct ps_accounts
                           half,
                           "--encoding=UTF8",
                           "--locale=C.UTF-8",
-                          "--username=" PS_CLUSTER_ADMIN,
+                          ("--username=" PS_CLUSTER_ADMIN),
                           "--auth=peer",
                           "--no-instructions",
                           NULL};

@@ -43,8 +43,10 @@ int ps_dirs_make(const struct ps_layout *layout, const struct ps_accounts *accou
         {layout->cache, 0700, &accounts->services},
         {run_pg, shared, &accounts->database},
     };
-    int r = log && run_pg ? 0 : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    int r = 0;
 
+    if (!log || !run_pg)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     for (size_t i = 0; !r && i < PS_ARRAY_N(dirs); i++)
         r = make(dirs[i].path, dirs[i].mode, dirs[i].owner, accounts->root, reterr);
     return r;

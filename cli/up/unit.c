@@ -109,7 +109,8 @@ static void become_program(const struct ps_unit *self, const char *const *argv, 
     (void)signal(SIGPIPE, SIG_DFL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    execv(argv[0], (char *const *)argv);
+    if (argv[0])
+        execv(argv[0], (char *const *)argv);
     (void)!write(2, failed, sizeof(failed) - 1); /* into its log; the exit status says it, too */
     _exit(127);
 }

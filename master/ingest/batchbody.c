@@ -250,6 +250,7 @@ int ps_batch_next(struct ps_batch *self, struct ps_ingest_file *ret_file, struct
     uint32_t header_len;
     int code;
 
+    ps_ingest_file_init(&file);
     if (left == 0)
         return 0;
     if (self->files_n >= PS_BATCH_FILES)

@@ -367,6 +367,7 @@ static int make_plan(struct ps_resolve *self, struct ps_pg *pg, const struct ps_
         return ps_error_set(reterr, PS_ERR_LIMIT, "there are more than %d engines", PS_SET_ENGINES_N);
     if ((code = choose(self, file, &choice, &profile, reterr)) != 0)
         return code;
+    assert(profile); /* chosen, or we had returned */
     memset(plan, 0, sizeof(*plan));
     plan->profile_id = profile->id;
     plan->deadline_ms = profile->deadline_ms;

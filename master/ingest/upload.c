@@ -340,6 +340,7 @@ static int do_chunk(struct ps_uploads *self, struct ps_ingest_request *request, 
         }
         return code;
     }
+    assert(upload); /* found, or loaded, or we had returned */
     request->upload_size = upload->file.size;
     if (end < request->offset || end > upload->file.size)
         return ps_error_set(reterr, PS_ERR_INVALID, "the chunk ends after the %llu bytes that were declared",

@@ -171,7 +171,9 @@ static int prepare(struct host *host, struct ps_error *reterr)
     conf.plugin = host->plugin;
     rc = rc ? rc : settle(host, reterr);
     rc = rc ? rc : ps_zygote_new(&host->zygote, &conf, reterr);
-    return rc ? rc : ps_self_test(host->zygote, host->plugin->engine->kind, settings->self_test, reterr);
+    if (rc || !host->plugin)
+        return rc;
+    return ps_self_test(host->zygote, host->plugin->engine->kind, settings->self_test, reterr);
 }
 
 static uint64_t age_s(int64_t built_at)
