@@ -42,6 +42,7 @@ static void ask(struct ps_core *core, struct ps_session *session, struct ps_fetc
 
     memcpy(msg.FETCH.sha256, fetch->sha256, PS_SHA256_BYTES);
     fetch->asked = bytes;
+    fetch->moved_ms = core->now_ms;
     session->flight_bytes += bytes;
     ps_core_send(core, core->master, &msg);
 }
@@ -132,6 +133,8 @@ void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
         return;
     }
     fetch->offset += n;
+    fetch->moved_ms = core->now_ms;
+    fetch->tries = 0;
     fetch->bytes -= n;
     session->flight_bytes -= PS_MIN(n, fetch->asked);
     fetch->asked -= PS_MIN(n, fetch->asked);
@@ -159,6 +162,40 @@ void ps_transfer_clear(struct ps_core *core, uint32_t session_number)
 
     while (session->fetch_first)
         drop(core, session, session->fetch_first);
+}
+
+/* Whether it was given up, or is to be asked again. */
+static bool refresh_stale(struct ps_core *core, struct ps_session *session, uint32_t number)
+{
+    struct ps_fetch *fetch = ps_fetch_at(core, number);
+
+    if (!fetch->asked || core->now_ms - fetch->moved_ms < PS_FETCH_STALE_MS)
+        return false;
+    if (++fetch->tries >= PS_FETCH_TRIES) {
+        drop(core, session, number);
+        return true;
+    }
+    session->flight_bytes -= fetch->asked;
+    fetch->asked = 0;
+    return true;
+}
+
+void ps_transfers_tick(struct ps_core *core)
+{
+    if (!core->fetches.used_n)
+        return;
+    for (uint32_t s = core->session_first; s; s = ps_session_at(core, s)->next) {
+        struct ps_session *session = ps_session_at(core, s);
+        bool stale = false;
+        uint32_t next;
+
+        for (uint32_t at = session->fetch_first; at; at = next) {
+            next = ps_fetch_at(core, at)->next;
+            stale |= refresh_stale(core, session, at);
+        }
+        if (stale)
+            pump(core, s);
+    }
 }
 
 void ps_transfers_resend(struct ps_core *core)

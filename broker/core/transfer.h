@@ -19,6 +19,8 @@ struct ps_core;
 struct ps_event;
 
 #define PS_FETCHES_MAX     64    /* per worker; more end its session */
+#define PS_FETCH_STALE_MS  5000  /* asked of the master, and nothing came for so long: asked again */
+#define PS_FETCH_TRIES     4     /* so often in a row; then it is dropped, and the worker may ask again */
 #define PS_FETCHES_ALL_MAX 65536 /* of all workers; more end the session that asks */
 
 struct ps_fetch {
@@ -26,6 +28,8 @@ struct ps_fetch {
     uint64_t offset;     /* first byte that is missing */
     uint32_t bytes;      /* how many are */
     uint32_t asked;      /* of these, asked of the master */
+    uint32_t tries;      /* times that it went stale since a piece came */
+    uint64_t moved_ms;   /* when it was asked, or a piece came; core time */
     uint32_t prev, next; /* in the session's list */
 };
 
@@ -35,6 +39,9 @@ void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event);
 void ps_transfer_gone(struct ps_core *core, const struct ps_event *event);
 /* Forgets what the worker asked for. */
 void ps_transfer_clear(struct ps_core *core, uint32_t session);
+/* Asks again for what does not come: a master that was interrupted may have answered an older question, in pieces that
+ * don't fit. */
+void ps_transfers_tick(struct ps_core *core);
 /* A new master: asks it for everything that is missing. */
 void ps_transfers_resend(struct ps_core *core);
 

@@ -15,7 +15,7 @@ static void choose_faults(struct sim *sim)
     struct sim_faults *f = &sim->faults;
     bool *all[] = {&f->kill_worker, &f->stop_worker,  &f->hang_worker, &f->break_link,    &f->kill_broker,
                    &f->stop_broker, &f->kill_master,  &f->stop_master, &f->slow_database, &f->ghost_master,
-                   &f->poison,      &f->small_limits, &f->cancels};
+                   &f->poison,      &f->small_limits, &f->cancels,     &f->give_back};
 
     if (sim->seed % 16 == 0)
         return; /* a good day */

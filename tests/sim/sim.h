@@ -32,6 +32,7 @@ struct sim_faults {
     bool poison;       /* samples that kill their worker */
     bool small_limits; /* the core is refused room often */
     bool cancels;
+    bool give_back; /* workers answer leases with cancelled */
 };
 
 struct sim_message {

@@ -195,6 +195,21 @@ static void finish(struct sim *sim, struct sim_worker *worker)
     }
 }
 
+/* Like a worker that drains or whose engine is away: no result, and not to be blamed. */
+static void give_back_one(struct sim *sim, struct sim_worker *worker)
+{
+    const struct sim_lease *lease = &worker->leases[sim_draw(sim, worker->leases_n)];
+
+    if (lease->state != WAITS || worker->talk.state != OPEN)
+        return;
+    sim_say(sim, worker->talk.link,
+            PS_MSG(RESULT, .boot = lease->boot, .seq = lease->seq, .job = lease->job,
+                   .engine = ps_bytes_of(engines[sim_job(sim, lease->job)->engine]),
+                   .outcome = PS_OUTCOME_CANCELLED),
+            0);
+    forget(worker, &(struct ps_part_lease_ref){lease->boot, lease->seq, lease->job});
+}
+
 static void start_some(struct sim *sim, struct sim_worker *worker)
 {
     unsigned running = 0;
@@ -253,6 +268,8 @@ void sim_worker_run(struct sim *sim, struct sim_worker *worker)
     hear(sim, worker);
     if (sim_peer_run(sim, &worker->talk, PS_ROLE_WORKER))
         worker->beat_ms = UINT64_MAX; /* silent until there is a session again */
+    if (sim->faults.give_back && worker->leases_n && sim_chance(sim, 20))
+        give_back_one(sim, worker);
     finish(sim, worker);
     if (worker->alive)
         start_some(sim, worker);

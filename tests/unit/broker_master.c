@@ -520,6 +520,39 @@ static void a_new_master_is_asked_for_what_is_missing(void **state)
     assert_int_equal(msg->FETCH.bytes, 40000);
 }
 
+/* A piece of an older question moved the offset, and the pieces of the newer one do not fit: found by the simulation. */
+static void what_does_not_come_is_asked_again(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session worker, master;
+    struct stage_beater beater;
+    const struct ps_msg *msg;
+
+    stage_open(stage);
+    master = stage_master(stage, MASTER, 1);
+    worker = stage_worker(stage, WORKER, "clamav", 1, 1);
+    beater = (struct stage_beater){BEAT, &worker, {0}};
+    fetch(stage, WORKER, 1, 0, 65536);
+    (void)stage_expect(stage, MASTER, PS_MSG_FETCH);
+    chunk(stage, worker.id, 1, 0, 200000, 20000);
+    chunk(stage, worker.id, 1, 0, 200000, 40000);
+    chunk(stage, worker.id, 1, 40000, 200000, 25536);
+    assert_int_equal(stage_counts(stage).fetches, 1);
+    for (int i = 0; i < 6; i++) {
+        stage_say(stage, MASTER, PS_MSG(PULSE, .session = master.id));
+        stage_pass_beating(stage, 1000, &beater, 1);
+    }
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.offset, 20000);
+    assert_int_equal(msg->FETCH.bytes, 45536);
+    /* Without any answer it is dropped in the end: the worker asks again if it still wants it. */
+    for (int i = 0; i < 30; i++) {
+        stage_say(stage, MASTER, PS_MSG(PULSE, .session = master.id));
+        stage_pass_beating(stage, 1000, &beater, 1);
+    }
+    assert_int_equal(stage_counts(stage).fetches, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -544,6 +577,7 @@ int main(void)
         T(a_sample_that_is_gone_is_told),
         T(a_worker_asks_within_its_limit),
         T(a_new_master_is_asked_for_what_is_missing),
+        T(what_does_not_come_is_asked_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
