@@ -2,6 +2,7 @@
 #include "engines/clamav/definitions.h"
 #include "engines/clamav/names.h"
 #include "engines/clamav/warm.h"
+#include "engines/clamav/zip.h"
 #include "engines/kit/kit.h"
 
 #include <clamav.h>
@@ -35,7 +36,10 @@ struct clamav {
 struct findings {
     char names[FINDINGS_MAX][NAME_MAX_LEN];
     size_t n;
-    bool rar; /* an archive that nothing here can open */
+    bool rar;           /* an archive that nothing here can open */
+    bool unrar;         /* but this can */
+    const char *unread; /* what libclamav passed over in silence, first; NULL: nothing known */
+    uint64_t filesize_max;
 };
 
 /* The last warning or error of libclamav, which it would else print on standard error, and whether it was an error.
@@ -89,15 +93,20 @@ static void found(int fd, const char *name, void *context)
     memcpy(findings->names[findings->n++], clean, sizeof(clean));
 }
 
-/* Debian ships libclamav without its RAR part (it isn't free): a RAR would then pass as if it had been
- * opened. */
+/* Each part, before it is scanned. Debian ships libclamav without its RAR part (it isn't free): a RAR would then pass as
+ * if it had been opened. */
 static cl_error_t layer(int fd, const char *type, void *context)
 {
     struct findings *findings = context;
 
-    (void)fd;
-    if (findings && type && !strcmp(type, "CL_TYPE_RAR"))
+    if (!findings || !type)
+        return CL_CLEAN;
+    if (!findings->unrar && !strcmp(type, "CL_TYPE_RAR"))
         findings->rar = true;
+    if (!findings->unread)
+        findings->unread = ps_clamav_part_unread(
+            fd, !strncmp(type, "CL_TYPE_ZIP", 11) || !strncmp(type, "CL_TYPE_OOXML", 13),
+            findings->filesize_max);
     return CL_CLEAN;
 }
 
@@ -148,8 +157,7 @@ static int set_options(struct clamav *self, const struct ps_engine_conf *conf, c
     self->options.heuristic =
         CL_SCAN_HEURISTIC_EXCEEDS_MAX | CL_SCAN_HEURISTIC_ENCRYPTED_ARCHIVE | CL_SCAN_HEURISTIC_ENCRYPTED_DOC;
     cl_engine_set_clcb_virus_found(self->engine, found);
-    if (!self->unrar)
-        cl_engine_set_clcb_pre_cache(self->engine, layer);
+    cl_engine_set_clcb_pre_cache(self->engine, layer);
     return 0;
 }
 
@@ -267,7 +275,7 @@ static cl_error_t scan_bytes(struct clamav *self, const uint8_t *bytes, size_t l
 
 static int warm_one(void *arg, const uint8_t *bytes, size_t len)
 {
-    struct findings findings = {.n = 0};
+    struct findings findings = {.filesize_max = FILESIZE_MAX};
 
     /* Only that it ran matters: each sample is a fragment, and may well be called broken. */
     return scan_bytes(arg, bytes, len, &findings) == CL_EMEM ? -1 : 0;
@@ -313,13 +321,15 @@ static enum ps_found report_findings(const struct findings *findings, const stru
 }
 
 /* libclamav says clean as well when it could not make a temporary directory or file for a part, or for all of it: it
- * only complains. So silence counts when there was no complaint. */
+ * only complains. And it says nothing at all of some parts that it can't open. So silence counts when there was neither. */
 static enum ps_found judge_clean(const struct findings *findings, const struct ps_engine_report *report)
 {
-    if (!findings->rar && !saw_error)
+    if (!findings->rar && !findings->unread && !saw_error)
         return PS_FOUND_UNDETECTED;
     if (saw_error)
         report->reason(report->host, "libclamav: %s", last_message);
+    else if (findings->unread)
+        report->reason(report->host, "%s", findings->unread);
     else
         report->reason(report->host, "a RAR archive was not opened: libclamunrar is not installed");
     return PS_FOUND_INCOMPLETE;
@@ -355,7 +365,7 @@ static enum ps_found clamav_scan(void *engine, const struct ps_engine_sample *sa
                                  const struct ps_engine_report *report)
 {
     struct clamav *self = engine;
-    struct findings findings = {.n = 0};
+    struct findings findings = {.unrar = self->unrar};
     const char *tmpdir;
     const uint8_t *bytes;
     cl_error_t r = CL_CLEAN;
@@ -372,6 +382,8 @@ static enum ps_found clamav_scan(void *engine, const struct ps_engine_sample *sa
     if (r == CL_CLEAN && sample->size) {
         if (ps_kit_map(sample, report, &bytes))
             return PS_FOUND_FAILURE;
+        findings.filesize_max = (uint64_t)cl_engine_get_num(self->engine, CL_ENGINE_MAX_FILESIZE, NULL);
+        findings.unread = ps_clamav_zip_unread(bytes, sample->size, findings.filesize_max);
         r = scan_bytes(self, bytes, sample->size, &findings);
         ps_kit_unmap(sample, bytes);
     }

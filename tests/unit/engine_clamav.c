@@ -84,6 +84,62 @@ static void encrypted_zip(void **state)
     ps_engine_entry.close(engine);
 }
 
+/* A stored part of one byte in a ZIP, with what its headers say of method and sizes. */
+static size_t make_zip(uint8_t zip[128], uint8_t method, uint32_t local_size, uint32_t size)
+{
+    static const uint8_t local[31] = "PK\3\4\24\0\0\0", entry[47] = "PK\1\2\24\0\24\0\0\0",
+                         end[22] = "PK\5\6";
+    uint8_t *at = zip;
+
+    memcpy(at, local, sizeof(local));
+    at[8] = method;
+    at[18] = 1;
+    memcpy(at + 22, &local_size, sizeof(local_size)); /* the tests' machines are little endian, as ZIP is */
+    at[26] = 1;
+    at[30] = 'n';
+    at += sizeof(local);
+    *at++ = 'x';
+    memcpy(at, entry, sizeof(entry));
+    at[10] = method;
+    at[20] = 1;
+    memcpy(at + 24, &size, sizeof(size));
+    at[28] = 1;
+    at[46] = 'n';
+    at += sizeof(entry);
+    memcpy(at, end, sizeof(end));
+    at[8] = at[10] = 1;
+    at[12] = sizeof(entry);
+    at[16] = sizeof(local) + 1;
+    return (size_t)(at - zip) + sizeof(end);
+}
+
+/* libclamav passes over parts of a ZIP in silence: we don't. Also when the ZIP stands behind something else. */
+static void zip_parts_passed_over(void **state)
+{
+    char label[256], reason[512];
+    struct fake_conf conf;
+    uint8_t zip[128], behind[160] = "something in front";
+    void *engine;
+    size_t n;
+
+    fake_conf_init(&conf, ENGINE_SIGNATURES, *state);
+    conf.settings[0] = "max_filesize=1M";
+    engine = open_engine(&conf);
+    n = make_zip(zip, 0, 1, 1);
+    assert_int_equal(scan(engine, zip, n, *state, label, reason), PS_FOUND_UNDETECTED);
+    n = make_zip(zip, 14, 1, 1);
+    assert_int_equal(scan(engine, zip, n, *state, label, reason), PS_FOUND_INCOMPLETE);
+    assert_non_null(strstr(reason, "method"));
+    memcpy(behind + 32, zip, n);
+    assert_int_equal(scan(engine, behind, n + 32, *state, label, reason), PS_FOUND_INCOMPLETE);
+    n = make_zip(zip, 0, UINT32_MAX, 1);
+    assert_int_equal(scan(engine, zip, n, *state, label, reason), PS_FOUND_INCOMPLETE);
+    assert_non_null(strstr(reason, "ZIP64"));
+    n = make_zip(zip, 8, 2 << 20, 2 << 20);
+    assert_int_equal(scan(engine, zip, n, *state, label, reason), PS_FOUND_INCOMPLETE);
+    ps_engine_entry.close(engine);
+}
+
 /* Over a limit is incomplete: libclamav's from a setting, and the border of 2 GiB that it has anyway. */
 static void over_a_limit(void **state)
 {
@@ -358,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bundled_set, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(encrypted_zip, unit_setup_dir, unit_teardown_dir),
+        cmocka_unit_test_setup_teardown(zip_parts_passed_over, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(over_a_limit, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(no_temporary_directory, unit_setup_dir, unit_teardown_dir),
         cmocka_unit_test_setup_teardown(rar_without_unrar, unit_setup_dir, unit_teardown_dir),
