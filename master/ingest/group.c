@@ -123,8 +123,8 @@ static struct ps_group_scan *find_scan(struct ps_group *self, size_t sample, int
     struct ps_group_scan_key key = {(int64_t)sample, set_id, band};
     struct ps_group_scan *scan = NULL;
 
-    HASH_FIND(hh, self->scans_by_key, &key, sizeof(key),
-              scan); // NOLINT: clang 14 loses key in uthash's macro
+    /* clang 14 loses sight of key in uthash's macro. NOLINTNEXTLINE */
+    HASH_FIND(hh, self->scans_by_key, &key, sizeof(key), scan);
     return scan;
 }
 

@@ -171,8 +171,9 @@ static int prepare(struct host *host, struct ps_error *reterr)
     conf.plugin = host->plugin;
     rc = rc ? rc : settle(host, reterr);
     rc = rc ? rc : ps_zygote_new(&host->zygote, &conf, reterr);
-    if (rc || !host->plugin)
+    if (rc)
         return rc;
+    assert(host->plugin); /* load would have failed */
     return ps_self_test(host->zygote, host->plugin->engine->kind, settings->self_test, reterr);
 }
 
@@ -188,8 +189,10 @@ static const char *walls_words(const struct host *host, char buf[PS_WALLS_WORDS_
     return ps_walls_words(buf, host->jail.walls, host->jail.landlock_abi, host->settings.own_account);
 }
 
+/* Called once the plug-in is loaded. */
 static int say_loaded(struct host *host)
 {
+    assert(host->plugin);
     const struct ps_engine *engine = host->plugin->engine;
     const struct ps_engine_info *info = &host->plugin->info;
     char version[PS_VERSION_MAX + 1], definitions[PS_VERSION_MAX + 1], types[PS_TEXT_MAX + 1],
