@@ -34,7 +34,7 @@ struct rig {
 
 /* A job as the master sees it. */
 struct rig_job {
-    bool wanted, accepted, done;
+    bool said, accepted, done; /* said: to this session */
     unsigned results_n, lost;
     uint32_t outcome; /* first */
 };
@@ -171,26 +171,37 @@ static inline void master_submit_one(struct rig_master *self, uint64_t job)
             data[i] = rig_byte(job, i);
         msg.SUBMIT.data = (struct ps_bytes){data, (size_t)self->size};
     }
-    (void)ps_peer_put(self->peer, &msg); /* lost with the session: submitted again with the next */
+    /* A full backlog refuses it: said again later. */
+    self->jobs[job].said = ps_peer_put(self->peer, &msg) == 0;
 }
 
-/* All that is not done: what a master does when it meets a broker. */
+/* What is not done and was not said to this session, as far as the backlog takes it. */
+static inline void master_feed(struct rig_master *self)
+{
+    for (uint64_t job = 1; job <= self->jobs_n && ps_peer_is_open(self->peer); job++) {
+        if (self->jobs[job].done || self->jobs[job].said)
+            continue;
+        master_submit_one(self, job);
+        if (!self->jobs[job].said)
+            return;
+    }
+}
+
+/* All that is not done, anew: what a master does when it meets a broker. */
 static inline void master_drive(struct rig_master *self)
 {
-    (void)ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = 1, .results = self->grant));
+    (void)ps_peer_put(self->peer,
+                      PS_MSG(GRANT, .epoch = 1, .results = self->grant)); /* the backlog is empty */
     for (uint64_t job = 1; job <= self->jobs_n; job++)
-        if (!self->jobs[job].done)
-            master_submit_one(self, job);
+        self->jobs[job].said = false;
+    master_feed(self);
 }
 
 static inline void master_submit(struct rig_master *self, uint64_t n)
 {
-    for (; n; n--) {
-        assert_true(++self->jobs_n < RIG_JOBS_MAX);
-        self->jobs[self->jobs_n].wanted = true;
-        if (ps_peer_is_open(self->peer))
-            master_submit_one(self, self->jobs_n);
-    }
+    assert_true(self->jobs_n + n < RIG_JOBS_MAX);
+    self->jobs_n += n;
+    master_feed(self);
 }
 
 static inline void master_commit(struct rig_master *self, uint64_t job, uint32_t outcome)
@@ -278,6 +289,7 @@ static inline void master_turn(struct rig_master *self)
             master_hear(self, &msg);
         }
     }
+    master_feed(self);
 }
 
 /* ---- worker ---- */
