@@ -93,7 +93,7 @@ class Stack:
 
     def sql(self, text):
         """One statement or script through psql; the rows as lists of text."""
-        done = subprocess.run(["psql", "-h", str(self.state / "run" / "pg"), "-U", "phagescan", "-d", "phagescan", "-qAtX",
+        done = subprocess.run(["psql", "-h", str(self.state / "run" / "pg"), "-U", "postgres", "-d", "phagescan", "-qAtX",
                                "-v", "ON_ERROR_STOP=1", "-F", "\t", "-c", text], text=True, capture_output=True)
         if done.returncode != 0:
             sys.exit(f"psql: {done.stderr}")
