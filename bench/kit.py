@@ -120,11 +120,11 @@ def family(pid):
         except OSError:
             continue
         below.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(stat.parent.name))
-    todo, all_of_them = [pid], []
-    while todo:
-        one = todo.pop()
+    rest, all_of_them = [pid], []
+    while rest:
+        one = rest.pop()
         all_of_them.append(one)
-        todo += below.get(one, [])
+        rest += below.get(one, [])
     return all_of_them
 
 

@@ -370,11 +370,11 @@ void ps_router_drop(struct ps_router *self, uint32_t number)
 
 bool ps_router_flush(struct ps_router *self)
 {
-    struct peer *peer, *next, *todo = self->listed;
+    struct peer *peer, *next, *waiting = self->listed;
     bool waits = false;
 
     self->listed = NULL;
-    for (peer = todo; peer; peer = next) {
+    for (peer = waiting; peer; peer = next) {
         next = peer->next_listed;
         peer->listed = false;
         if (flush_one(self, peer) && !peer->leaving) {

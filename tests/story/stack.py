@@ -216,11 +216,11 @@ class Stack:
             with contextlib.suppress(OSError):
                 text = stat.read_text()
                 parents.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(stat.parent.name))
-        todo, found = [self.processes[name].pid], []
-        while todo:
-            below = parents.get(todo.pop(), [])
+        rest, found = [self.processes[name].pid], []
+        while rest:
+            below = parents.get(rest.pop(), [])
             found += below
-            todo += below
+            rest += below
         return found
 
     # ---- as clients see it ----
