@@ -24,7 +24,7 @@
 #include "cli/up/control.h"
 #include "cli/up/supervisor.h"
 
-#define LOOK_MS 1000 /* while it starts: how often the terminal hears how far it is */
+#define LOOK_MS 200 /* while it starts: how often the terminal hears how far it is */
 
 static const struct ps_opt up_options[] = {
     {"background", 'd', PS_OPT_FLAG, offsetof(struct ps_up_settings, background), 0, 0, NULL, NULL,

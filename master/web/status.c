@@ -104,18 +104,25 @@ static void not_read(struct ps_call *call, int code, const struct ps_error *erro
     answer(call);
 }
 
+static void seq_read(struct ps_call *call, const PGresult *result)
+{
+    call->web->status->seq = ps_row_i64(result, 0, 0);
+    answer(call);
+}
+
+/* The counts may be a moment old; seq may not: who follows from an old one is told what he knows. */
 void ps_get_status(struct ps_call *call)
 {
     const struct ps_status_cache *cache = call->web->status;
     PS_PG_PARAMS struct ps_pg_params params = {0};
 
+    call->failed = not_read;
     if (cache->at_ms && ps_clock_mono_ms() < cache->at_ms + PS_STATUS_CACHE_MS) {
-        answer(call);
+        ps_call_query(call, PS_Q_WEB_EVENTS_NEWEST, NULL, seq_read);
         return;
     }
     ps_pg_params_init(&params);
     ps_pg_put_i32(&params, PS_STATUS_COUNT_MAX);
-    call->failed = not_read;
     ps_call_query(call, PS_Q_WEB_STATUS, &params, status_read);
 }
 

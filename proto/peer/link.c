@@ -139,13 +139,16 @@ void ps_link_free(struct ps_link **self_p, int linger_ms)
 
     if (!self)
         return;
+    /* The watch ends before its listener goes. The other way round an event in between is sent to nobody: libzmq's
+     * thread blocks in that, holding the lock that zmq_socket_monitor takes, and so do we, for ever. */
+    if (self->dealer)
+        (void)zmq_socket_monitor(self->dealer, NULL, 0); /* fails for strangers only, like what follows */
     if (self->monitor) {
         unwatch(self, self->monitor);
-        (void)zmq_close(self->monitor); /* fails for strangers only, like the next */
+        (void)zmq_close(self->monitor);
     }
     if (self->dealer) {
         unwatch(self, self->dealer);
-        (void)zmq_socket_monitor(self->dealer, NULL, 0);
         (void)set_int(self->dealer, ZMQ_LINGER, linger_ms);
         (void)zmq_close(self->dealer);
     }

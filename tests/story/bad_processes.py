@@ -37,7 +37,7 @@ def running(stack, name="worker"):
     return sum(w["running"] for w in stack.api("GET", "/workers").json["items"] if w["name"].endswith(f":{pid}"))
 
 
-def some(word, n=12, ms=900):
+def some(word, n=6, ms=2500):
     files = {f"slow {word} {i}": f"CRASHY slow {ms}\n{word} {i}\n".encode() for i in range(n)}
     files.update({f"bad {word} {i}": f"CRASHY malicious Bad.{i}\n{word}\n".encode() for i in range(n)})
     return files
@@ -76,7 +76,7 @@ def a_worker_is_stopped_and_continued(stack):
     try:
         until(lambda: metric(stack, "phagescan_workers") == 2, 30, "two workers")
         before = metric(stack, "phagescan_scan_results_total")
-        receipts = send(stack, some("stopped", n=24))
+        receipts = send(stack, some("stopped", n=10))
         until(lambda: running(stack) > 0, 30, "a running job")
         with stopped(stack.processes["worker"].pid):
             until(lambda: metric(stack, "phagescan_workers") == 1, 30, "the broker to notice")
@@ -91,7 +91,7 @@ def a_worker_is_stopped_and_continued(stack):
 def the_only_worker_is_stopped_and_continued(stack):
     """All of it, engines included, for longer than a heart may be silent: it goes on where it was."""
     before = metric(stack, "phagescan_scan_results_total")
-    receipts = send(stack, some("alone", n=8))
+    receipts = send(stack, some("alone", n=4))
     until(lambda: running(stack) > 0, 30, "a running job")
     with contextlib.ExitStack() as all_of_it:
         for pid in [stack.processes["worker"].pid, *stack.children("worker")]:
