@@ -37,7 +37,7 @@ def running(stack, name="worker"):
     return sum(w["running"] for w in stack.api("GET", "/workers").json["items"] if w["name"].endswith(f":{pid}"))
 
 
-def some(word, n=6, ms=2500):
+def some(word, n=8, ms=1600):
     files = {f"slow {word} {i}": f"CRASHY slow {ms}\n{word} {i}\n".encode() for i in range(n)}
     files.update({f"bad {word} {i}": f"CRASHY malicious Bad.{i}\n{word}\n".encode() for i in range(n)})
     return files
@@ -76,7 +76,7 @@ def a_worker_is_stopped_and_continued(stack):
     try:
         until(lambda: metric(stack, "phagescan_workers") == 2, 30, "two workers")
         before = metric(stack, "phagescan_scan_results_total")
-        receipts = send(stack, some("stopped", n=10))
+        receipts = send(stack, some("stopped", n=14))
         until(lambda: running(stack) > 0, 30, "a running job")
         with stopped(stack.processes["worker"].pid):
             until(lambda: metric(stack, "phagescan_workers") == 1, 30, "the broker to notice")
