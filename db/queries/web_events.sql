@@ -14,7 +14,7 @@ with hit as (
       and ($3::text is null or coalesce((
           select true
           from submission m
-          where m.sample_id = s.sample_id and m.scan_id = s.id and m.batch = $3::text
+          where m.sample_id = s.sample_id and m.scan_id = s.id and m.batch is not distinct from $3::text
           limit 1), false))
     order by s.finished_seq
     limit $2::integer
