@@ -72,6 +72,16 @@ export class Tab {
     await this.row(text).locator('.badge', { hasText: words }).waitFor({ timeout });
   }
 
+  /** The list's row under the middle of its window, once it is drawn there: its id and where it stands. */
+  async rowInView() {
+    const row = await this.page.waitForFunction(() => {
+      const { left, top, width } = document.querySelector('.scroller').getBoundingClientRect();
+      const found = document.elementFromPoint(left + width / 2, top + 200)?.closest('tr[data-id]');
+      return found && { id: found.dataset.id, top: Math.round(found.getBoundingClientRect().top) };
+    });
+    return row.jsonValue();
+  }
+
   /** Pictures in light and dark, in which everybody must be able to read and reach everything (axe-core; it takes
    *  seconds, so that pages with nothing of their own are looked at in one theme). */
   async shot(dir, name, themes = ['light', 'dark']) {
