@@ -56,7 +56,6 @@ def one_round(scratch, number, files, count):
             sys.exit(f"{done} scans and {verdicts} verdicts for {count} files")
         memory = stack.memory()
         rows, copy_s = copy_rate(stack, scratch)
-    shutil.rmtree(scratch / f"state{number}")
     return {"seconds": seconds, "scans_per_s": count / seconds, "rows": rows, "rows_per_s": rows / seconds,
             "copy_rows_per_s": rows / copy_s, "of_copy": (rows / seconds) / (rows / copy_s), "p50_ms": float(p50),
             "p99_ms": float(p99), "memory_mib": memory, "cpu_s": cpu, "settings": settings}

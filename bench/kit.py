@@ -38,7 +38,9 @@ def eicar():
 
 
 class Scratch:
-    """A directory that others may enter (engines and clamd run under accounts of their own), gone at the end."""
+    """A directory that others may enter (engines and clamd run under accounts of their own), gone at the end. Rounds
+    leave their files in it until then: an ext4 without a journal passes over inodes deleted in the last minutes one by
+    one (fs/ext4/ialloc.c, recently_deleted), and the next round would pay for the last one's clearing up."""
 
     def __enter__(self):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="phagescan-bench."))

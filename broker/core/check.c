@@ -307,6 +307,7 @@ void ps_core_counts(const struct ps_core *core, struct ps_core_counts *ret_count
                                           .late = core->late_n,
                                           .buried = core->buried_n,
                                           .unavailable = core->unavailable_n,
+                                          .expired = core->expired_n,
                                           .cancelled = core->cancelled_n,
                                           .requeued = core->requeued_n,
                                           .refused_beats = core->refused_beats_n,

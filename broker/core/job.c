@@ -62,6 +62,17 @@ int ps_job_enter(struct ps_core *core, uint32_t number)
     return 0;
 }
 
+uint32_t ps_job_left_ms(const struct ps_job *job)
+{
+    uint32_t all = job->deadline - job->since;
+
+    if (!all)
+        return UINT32_MAX;
+    return all > job->ran
+               ? (uint32_t)PS_MIN((uint64_t)(all - job->ran) << PS_TICK_SHIFT, (uint64_t)UINT32_MAX)
+               : 0;
+}
+
 void ps_job_drop(struct ps_core *core, uint32_t number)
 {
     struct ps_job *job = ps_job_at(core, number);

@@ -35,7 +35,7 @@ struct ps_job {
     uint32_t prev, next; /* queued: neighbours in a slot or among the suspects */
     uint32_t place;      /* queued: slot, 0 among the suspects; else: lease */
     uint32_t owner;      /* whose: place in the owners' pool */
-    uint32_t deadline;   /* scan's deadline, units of 64 ms of core time */
+    uint32_t deadline;   /* since + the scan's time, units of 64 ms of core time: the order inside a band */
     uint32_t since;      /* when it was queued first, same units */
     uint32_t run_ms;     /* run time asked for; 0: the engine's own */
     uint16_t engine;     /* place in the engines' table */
@@ -43,6 +43,7 @@ struct ps_job {
     uint8_t state;       /* enum ps_job_state */
     uint8_t lost;        /* leases lost so far */
     uint8_t freed;       /* leases since then whose worker died before a heartbeat named them */
+    uint16_t ran;        /* units of 64 ms that lost leases ran: the scan's time, used up */
 };
 
 struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);
@@ -50,6 +51,9 @@ struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);
 uint32_t ps_job_find(const struct ps_core *core, uint64_t id);
 /* Moves the counters from the state it had to the one given. */
 void ps_job_state(struct ps_core *core, struct ps_job *job, enum ps_job_state state);
+/* What is left of its scan's time: the deadline less what lost leases ran, 0 when it is used up. Waiting does not count,
+ * and a scan without a deadline has UINT32_MAX. */
+uint32_t ps_job_left_ms(const struct ps_job *job);
 /* Takes the job out of the index and its sample, uncounts it and forgets it. It must be in no queue and have no lease. */
 void ps_job_drop(struct ps_core *core, uint32_t job);
 /* Enters a job whose fields but links are set into the index, its sample's list and the counters, as queued but not

@@ -137,6 +137,14 @@ bool ps_lease_running(const struct ps_core *core, const struct ps_lease *lease)
     return lease->beat && lease->session && lease->beat == ps_session_at(core, lease->session)->beat;
 }
 
+uint64_t ps_lease_ran_ms(const struct ps_core *core, const struct ps_lease *lease)
+{
+    /* From its start on it is due after allow_ms; later once it was put off, which makes this too little. */
+    uint64_t until = lease->due.key, span = core->now_ms + lease->allow_ms;
+
+    return lease->beat && span > until ? span - until : 0;
+}
+
 void ps_lease_beat(struct ps_core *core, struct ps_lease *lease, uint32_t beat)
 {
     struct ps_session *session = ps_session_at(core, lease->session);

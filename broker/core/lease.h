@@ -61,6 +61,8 @@ void ps_lease_keep(struct ps_core *core, struct ps_lease *lease, struct ps_bytes
 void ps_lease_drop(struct ps_core *core, uint32_t lease);
 /* True when the session's last heartbeat named it. */
 bool ps_lease_running(const struct ps_core *core, const struct ps_lease *lease);
+/* How long ago a heartbeat first named it; 0 when none did. */
+uint64_t ps_lease_ran_ms(const struct ps_core *core, const struct ps_lease *lease);
 /* A heartbeat names it: the first time, its run time begins. */
 void ps_lease_beat(struct ps_core *core, struct ps_lease *lease, uint32_t beat);
 /* Expires what is due now. */

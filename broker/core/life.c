@@ -87,10 +87,9 @@ static void decide_queued(struct ps_core *core, uint32_t number, const struct ps
     ps_lease_keep(core, ps_lease_at(core, lease), ps_bytes_of(args->reason));
     ps_lease_pend(core, lease);
     ps_job_state(core, job, PS_JOB_DECIDED);
-    if (args->outcome == PS_OUTCOME_QUARANTINED)
-        core->buried_n++;
-    else
-        core->unavailable_n++;
+    core->buried_n += args->outcome == PS_OUTCOME_QUARANTINED;
+    core->unavailable_n += args->outcome == PS_OUTCOME_UNAVAILABLE;
+    core->expired_n += args->outcome == PS_OUTCOME_TIMEOUT;
     decide(core, number, args->outcome, args->reason);
 }
 
@@ -144,17 +143,42 @@ static void requeue(struct ps_core *core, uint32_t number)
     core->requeued_n++;
 }
 
+bool ps_life_is_over(struct ps_core *core, uint32_t number, const char *last)
+{
+    const struct ps_job *job = ps_job_at(core, number);
+    struct ps_life end = {.outcome = PS_OUTCOME_QUARANTINED};
+    char why[PS_TEXT_MAX];
+
+    if (job->lost >= core->options.lost_max) {
+        (void)snprintf(why, sizeof(why), "%u leases lost while it ran%s%s", job->lost,
+                       last ? ", the last at " : "",
+                       last ? last : ""); /* fits: a name and a short sentence */
+    } else if (!ps_job_left_ms(job)) {
+        end.outcome = PS_OUTCOME_TIMEOUT;
+        (void)snprintf(why, sizeof(why), "lost leases used up its scan's time%s%s",
+                       last ? ", the last at " : "", last ? last : "");
+    } else {
+        return false;
+    }
+    end.reason = why;
+    ps_life(core, number, PS_LIFE_DECIDE, &end);
+    return true;
+}
+
 static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
 {
     struct ps_job *job = ps_job_at(core, number);
     struct ps_engine *engine = &core->engines[job->engine];
     const struct ps_session *session = ps_session_at(core, ps_lease_at(core, job->place)->session);
-    char worker[sizeof(session->name)], why[PS_TEXT_MAX];
+    char worker[sizeof(session->name)], last[PS_TEXT_MAX];
 
     memcpy(worker, session->name, sizeof(worker));
     core->lost_n++;
     engine->lost_n++;
     job->lost += job->lost < UINT8_MAX;
+    job->ran =
+        (uint16_t)PS_MIN(job->ran + (ps_lease_ran_ms(core, ps_lease_at(core, job->place)) >> PS_TICK_SHIFT),
+                         (uint64_t)UINT16_MAX);
     ps_core_log(core, PS_LOG_WARN, "lease-lost", "job=%llu engine=%s lost=%u worker=%s why=%s",
                 (unsigned long long)job->id, PS_LOGQ(engine->name), job->lost, PS_LOGQ(worker),
                 PS_LOGQ(args->reason));
@@ -163,12 +187,9 @@ static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_l
     ps_core_send(core, core->master,
                  PS_MSG(LOST, .job = job->id, .lost = job->lost, .engine = ps_bytes_of(engine->name),
                         .worker = ps_bytes_of(worker), .reason = ps_bytes_of(args->reason)));
-    if (core->failed || job->lost < core->options.lost_max)
-        return;
-    (void)snprintf(why, sizeof(why), "%u leases lost while it ran, the last at %s: %s", job->lost, worker,
-                   args->reason); /* fits: a name and a short sentence */
-    ps_life(core, number, PS_LIFE_DECIDE,
-            &(struct ps_life){.outcome = PS_OUTCOME_QUARANTINED, .reason = why});
+    (void)snprintf(last, sizeof(last), "%s: %s", worker, args->reason); /* fits, as above */
+    if (!core->failed)
+        (void)ps_life_is_over(core, number, last);
 }
 
 static void free_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)

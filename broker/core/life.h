@@ -46,6 +46,9 @@ struct ps_life {
 
 /* What the table says for the job's state. A pair without a row does nothing. */
 void ps_life(struct ps_core *core, uint32_t job, enum ps_life_event event, const struct ps_life *args);
+/* Decides a queued job that lost too many leases, or its scan's time with them; false when it may go on. last: where
+ * and why it was lost last, NULL when that is not known any more. */
+bool ps_life_is_over(struct ps_core *core, uint32_t job, const char *last);
 /* Passes all that waits for a commit to the master that has just come. */
 void ps_life_resend(struct ps_core *core);
 

@@ -147,7 +147,7 @@ static void add_lease(struct ps_core *core, struct parcel *parcel, uint32_t numb
                                            : core->options.run_ms;
     const struct ps_lease *lease;
 
-    run_ms = PS_MIN(run_ms, PS_LEASE_MAX_MS);
+    run_ms = PS_MIN(PS_MIN(run_ms, PS_LEASE_MAX_MS), ps_job_left_ms(job));
     ps_life(core, number, PS_LIFE_LEASE,
             &(struct ps_life){.session = parcel->session,
                               .boot = core->options.boot,
@@ -229,23 +229,12 @@ static uint32_t dispatch(struct ps_core *core, uint32_t number)
     return parcel.n;
 }
 
-/* One that was to be buried and could not, for want of room. */
-static bool bury(struct ps_core *core, uint32_t number)
-{
-    if (ps_job_at(core, number)->lost < core->options.lost_max)
-        return false;
-    ps_life(
-        core, number, PS_LIFE_DECIDE,
-        &(struct ps_life){.outcome = PS_OUTCOME_QUARANTINED, .reason = "too many leases lost while it ran"});
-    return true;
-}
-
 uint32_t ps_schedule(struct ps_core *core)
 {
     uint32_t done = 0, job, n;
 
     while (done < PS_SCHEDULE_LEASES_MAX && may_lease(core) && (job = best_job(core))) {
-        if (bury(core, job)) {
+        if (ps_life_is_over(core, job, NULL)) {
             done++;
             continue;
         }

@@ -77,7 +77,7 @@ struct ps_core {
     struct ps_fleet fleet;
     struct ps_part_lease scratch[PS_ENGINES_MAX]; /* a JOB in the making */
 
-    uint64_t committed_n, lost_n, late_n, buried_n, unavailable_n, cancelled_n, requeued_n;
+    uint64_t committed_n, lost_n, late_n, buried_n, unavailable_n, expired_n, cancelled_n, requeued_n;
     uint64_t refused_beats_n, refused_epochs_n, dropped_chunks_n;
 };
 

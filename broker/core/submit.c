@@ -83,10 +83,8 @@ static bool take(struct ps_core *core, const struct ps_msg_SUBMIT *msg, const st
         return false;
     }
     ps_strays_adopt(core, job);
-    if (ps_job_at(core, job)->state == PS_JOB_QUEUED && ask->lost >= core->options.lost_max)
-        ps_life(core, job, PS_LIFE_DECIDE,
-                &(struct ps_life){.outcome = PS_OUTCOME_QUARANTINED,
-                                  .reason = "too many leases lost while it ran"});
+    if (ps_job_at(core, job)->state == PS_JOB_QUEUED)
+        (void)ps_life_is_over(core, job, NULL);
     return true;
 }
 

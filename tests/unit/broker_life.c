@@ -204,6 +204,43 @@ static void lost_leases_are_counted_over_restarts(void **state)
     (void)stage_expect(stage, MASTER, PS_MSG_DECIDED);
 }
 
+/* The scan's time holds for all attempts at a job together: what lost ones ran is taken off the next, and none left ends
+ * it. Waiting is not counted. */
+static void lost_leases_use_up_the_scans_time(void **state)
+{
+    struct stage *stage = *state;
+    struct ps_part_lease lease;
+    struct stage_session worker;
+    struct stage_beater beater = {BEAT, &worker, {0}};
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    SUBMIT(stage, MASTER, .job = 1, .deadline_ms = 40000);
+    stage_pass(stage, 20000); /* waits for its first worker */
+    worker = stage_worker(stage, WORKER, "clamav", 1, 8);
+    stage_turn(stage);
+    lease = stage_job(stage, WORKER);
+    assert_in_range(lease.run_ms, 39900, 40000);
+    beater.running = ref_of(STAGE_BOOT, &lease);
+    stage_pass_beating(stage, 30000, &beater, 1);
+    stage_event(stage, PS_EVENT_FULL, WORKER);
+    assert_int_equal(stage_counts(stage).lost, 1);
+
+    worker = stage_worker(stage, WORKER, "clamav", 1, 8);
+    stage_turn(stage);
+    lease = stage_job(stage, WORKER);
+    assert_in_range(lease.run_ms, 8000, 11000);
+    beater.running = ref_of(STAGE_BOOT, &lease);
+    stage_pass_beating(stage, 15000, &beater, 1);
+    assert_int_equal(stage_counts(stage).leased, 1);
+    stage_event(stage, PS_EVENT_FULL, WORKER);
+    (void)stage_master(stage, MASTER, 100); /* the first one was silent for too long */
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_DECIDED)->DECIDED.outcome, PS_OUTCOME_TIMEOUT);
+    assert_int_equal(stage_counts(stage).expired, 1);
+    stage_committed(stage, MASTER, 1);
+    assert_int_equal(stage_counts(stage).jobs, 0);
+}
+
 /* Runs ten times its time while heartbeats name it: the engine hangs and the worker does not see it. */
 static void a_lease_that_runs_for_ever_is_lost(void **state)
 {
@@ -531,6 +568,7 @@ int main(void)
         T(a_worker_that_says_bye_is_not_to_blame),
         T(three_lost_leases_bury),
         T(lost_leases_are_counted_over_restarts),
+        T(lost_leases_use_up_the_scans_time),
         T(a_lease_that_runs_for_ever_is_lost),
         T(a_worker_that_stalls_is_given_up),
         T(what_waits_at_a_busy_worker_does_not_expire),
