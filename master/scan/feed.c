@@ -15,7 +15,7 @@ struct ps_feed {
     struct ps_hub *hub; /* lent */
     pthread_t thread;
     bool started;
-    struct ps_wish *active[PS_FEED_OPEN_N]; /* samples open */
+    struct ps_wish *active[PS_FEED_OPEN_N]; /* samples open, in order of arrival */
     size_t active_n;
     size_t turn;             /* whose turn it is: index into active */
     struct ps_piece *unsent; /* link had no room for it; NULL: none */
@@ -32,12 +32,12 @@ int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub)
     return 0;
 }
 
-/* The last one takes its place: who comes next is a matter of turns, not of order. */
 static void drop(struct ps_feed *self, size_t at)
 {
     struct ps_wish *wish = self->active[at];
 
-    self->active[at] = self->active[--self->active_n];
+    self->active_n--;
+    memmove(&self->active[at], &self->active[at + 1], (self->active_n - at) * sizeof(struct ps_wish *));
     ps_close_fd_p(&wish->fd);
     free(wish);
 }
@@ -96,10 +96,22 @@ static void give_up(struct ps_feed *self, size_t at, const char *reason)
     drop(self, at);
 }
 
+/* The oldest wish of the same worker for the same sample. */
+static size_t first_like(const struct ps_feed *self, size_t at)
+{
+    const struct ps_wish *wish = self->active[at];
+    size_t i = 0;
+
+    while (self->active[i]->peer != wish->peer ||
+           memcmp(self->active[i]->sha256, wish->sha256, PS_SHA256_BYTES) != 0)
+        i++;
+    return i;
+}
+
 /* The next piece of the wish whose turn it is; then it is the next one's. */
 static void serve(struct ps_feed *self)
 {
-    size_t at = self->turn++ % self->active_n;
+    size_t at = first_like(self, self->turn++ % self->active_n);
     struct ps_wish *wish = self->active[at];
     size_t len =
         (size_t)PS_MIN(PS_MIN((uint64_t)wish->bytes, wish->size - wish->offset), (uint64_t)PS_CHUNK_MAX);

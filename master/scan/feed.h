@@ -1,7 +1,9 @@
 /* master/scan/feed.h: the thread that reads samples for workers: FETCH in, CHUNK or GONE out.
  *
  * Disks may be slow, so this is not link's business: feed reads pieces of PS_CHUNK_MAX bytes, one for each wish in turn
- * (a large sample does not hold up the others), and at most PS_PIECES_N wait for link. Private to master/scan. */
+ * (a large sample does not hold up the others), and at most PS_PIECES_N wait for link. Wishes of one worker for one
+ * sample are served in order: a piece that overtakes another is a gap, which the worker asks for again from its start.
+ * Private to master/scan. */
 #ifndef PS_MASTER_SCAN_FEED_H
 #define PS_MASTER_SCAN_FEED_H
 
