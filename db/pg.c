@@ -12,11 +12,13 @@
 
 /* jit off: compiling costs more than any of our statements takes. An idle transaction is a stopped or broken master:
  * its locks must not keep a successor waiting. All statements of these connections are look-ups by index; a plan made
- * while a table was small would walk all of it minutes later, when it holds millions of rows. */
+ * while a table was small would walk all of it minutes later, when it holds millions of rows; and planning each time
+ * costs more than running them. */
 static const char session_sql[] =
     "set synchronous_commit = on; set statement_timeout = '60s'; set lock_timeout = '10s';"
     "set idle_in_transaction_session_timeout = '10s'; set jit = off;"
     "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;"
+    "set plan_cache_mode = force_generic_plan;"
     "set client_min_messages = warning; set timezone = 'UTC'";
 
 static void drop_notice(void *arg, const PGresult *result)

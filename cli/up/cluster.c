@@ -149,7 +149,7 @@ static void put_settings(struct ps_buf *out, const struct ps_layout *layout)
                 "shared_buffers = %uMB\n"
                 "max_wal_size = 2GB\n"
                 "checkpoint_timeout = 15min\n"
-                "wal_compression = on\n"
+                "wal_compression = lz4\n"
                 "jit = off\n"
                 "timezone = 'UTC'\n"
                 "log_timezone = 'UTC'\n"
