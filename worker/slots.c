@@ -60,7 +60,7 @@ static void settle(struct ps_slots *self, struct ps_job *job, enum ps_outcome ou
 
 static uint64_t key_of(const struct ps_job *job)
 {
-    return job->arrived_us / 1000 + job->lease_ms;
+    return job->arrived_us + (uint64_t)job->band * PS_JOB_BAND_MS * 1000;
 }
 
 /* Without memory for the queue the lease is dropped: it ends at the broker. */
@@ -89,7 +89,7 @@ static struct ps_job *new_job(struct ps_task *task, const struct ps_job_ask *ask
     job->job = ask->job;
     job->engine = ask->engine;
     job->run_ms = ask->run_ms;
-    job->lease_ms = ask->lease_ms;
+    job->band = ask->band;
     job->alone = ask->alone;
     job->arrived_us = now_us;
     job->sample = task->sample;
@@ -111,7 +111,7 @@ static void find_typist(struct ps_slots *self, struct ps_task *task, const struc
         }
     }
 
-    struct ps_job_ask ask = {.engine = typer, .run_ms = PS_JOB_TYPING_MS, .lease_ms = waiter->lease_ms};
+    struct ps_job_ask ask = {.engine = typer, .run_ms = PS_JOB_TYPING_MS, .band = waiter->band};
     job = new_job(task, &ask, waiter->arrived_us);
     if (!job)
         return;

@@ -8,7 +8,8 @@
  *                                              (engine away) PARKED <--------+  +----(once more)-----+
  *
  * Rules:
- *   - At most S jobs run at once, whatever their engines. The earliest lease goes first.
+ *   - At most S jobs run at once, whatever their engines. They go in order of arrival, which is the broker's; but a job
+ *     of a better band passes those of the next one that came up to PS_JOB_BAND_MS before it.
  *   - A lease marked alone runs while nothing else does: when it is the earliest, nothing else starts until it ended.
  *   - An engine with a filter waits for the sample's type when it is not known: from the lease of the type engine
  *     when there is one, else from a run of our own that nobody hears of. A type that does not match ends the job
@@ -37,6 +38,7 @@
 
 #define PS_SLOTS_MAX      64    /* slots of a worker */
 #define PS_JOB_STARTS_MAX 3     /* runs of a job, the first included */
+#define PS_JOB_BAND_MS    10000 /* head start of a band before the next one */
 #define PS_JOB_TYPING_MS  10000 /* run time of a typing run of our own */
 
 struct ps_slots;
@@ -53,11 +55,11 @@ enum ps_job_state {
 
 /* A job, for reading. */
 struct ps_job {
-    uint64_t boot, seq, job;   /* the lease; all 0 for a typing run of our own */
-    unsigned engine;           /* by its number in the roster */
-    uint32_t run_ms, lease_ms; /* as leased */
-    bool alone;                /* as leased */
-    bool typing;               /* a run of our own, for the type: no result */
+    uint64_t boot, seq, job; /* the lease; all 0 for a typing run of our own */
+    unsigned engine;         /* by its number in the roster */
+    uint32_t run_ms, band;   /* as leased */
+    bool alone;              /* as leased */
+    bool typing;             /* a run of our own, for the type: no result */
     enum ps_job_state state;
     unsigned slot;              /* where it runs */
     unsigned starts;            /* so far */
@@ -65,7 +67,7 @@ struct ps_job {
     uint64_t started_us;        /* monotonic; of the last start */
     struct ps_sample *sample;   /* pinned by its task */
     struct ps_task *task;       /* all jobs on this sample */
-    struct ps_heap_node node;   /* QUEUED: by arrival + lease_ms, then by arrival */
+    struct ps_heap_node node;   /* QUEUED: by arrival + its band's delay */
     struct ps_job *prev, *next; /* in the task */
     UT_hash_handle hh;          /* by job */
 };
@@ -74,7 +76,7 @@ struct ps_job {
 struct ps_job_ask {
     uint64_t boot, seq, job;
     unsigned engine;
-    uint32_t run_ms, lease_ms;
+    uint32_t run_ms, band;
     bool alone;
 };
 

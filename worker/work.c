@@ -193,7 +193,7 @@ static bool ask_for(struct ps_session *self, const struct ps_part_lease *lease, 
         .job = lease->job,
         .engine = (unsigned)engine,
         .run_ms = lease->run_ms,
-        .lease_ms = lease->lease_ms,
+        .band = lease->band,
         .alone = lease->alone,
     };
     return true;

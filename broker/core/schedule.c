@@ -163,7 +163,7 @@ static void add_lease(struct ps_core *core, struct parcel *parcel, uint32_t numb
                                .job = job->id,
                                .engine = ps_names_text(&core->engine_names, job->engine),
                                .run_ms = run_ms,
-                               .lease_ms = (uint32_t)(lease->hard_ms - core->now_ms),
+                               .band = job->band,
                                .alone = lease->alone};
 }
 

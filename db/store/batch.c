@@ -143,34 +143,22 @@ int ps_store_batch_adopt(struct ps_store_batch *batch, const uint8_t sha256[32],
     return code;
 }
 
-static int make_dir(const struct ps_store *store, const char *path, const char *parent,
-                    struct ps_error *reterr)
+/* The directory of a sample, made when it is first needed. */
+static int make_dir(struct ps_store *store, unsigned dir, struct ps_error *reterr)
 {
-    int code;
-
-    if (store->io->mkdirat(store->root_fd, path, 0700) != 0) {
-        if (errno != EEXIST)
-            return ps_store_fail(store, errno, "creating", path, reterr);
-        return 0;
-    }
-    if (store->sync == PS_STORE_SYNC_EACH &&
-        (code = ps_store_fsync_at(store, store->root_fd, parent, O_DIRECTORY)) != 0)
-        return ps_error_set(reterr, code, "store: fsync of directory %s: %s", parent, ps_err_text(code));
-    return 0;
-}
-
-/* The two levels above a sample, made when they are first needed. */
-static int make_dirs(struct ps_store *store, unsigned dir, struct ps_error *reterr)
-{
-    char top[3], path[5];
+    char path[3];
     int code;
 
     if (store->made[dir / 8] & 1u << dir % 8)
         return 0;
-    (void)snprintf(top, sizeof(top), "%02x", dir >> 4 & 0xff);
-    (void)snprintf(path, sizeof(path), "%02x/%x", dir >> 4 & 0xff, dir & 0xf);
-    if ((code = make_dir(store, top, ".", reterr)) != 0 || (code = make_dir(store, path, top, reterr)) != 0)
-        return code;
+    (void)snprintf(path, sizeof(path), "%02x", dir & 0xff);
+    if (store->io->mkdirat(store->root_fd, path, 0700) != 0) {
+        if (errno != EEXIST)
+            return ps_store_fail(store, errno, "creating", path, reterr);
+    } else if (store->sync == PS_STORE_SYNC_EACH &&
+               (code = ps_store_fsync_at(store, store->root_fd, ".", O_DIRECTORY)) != 0) {
+        return ps_error_set(reterr, code, "store: fsync of its directory: %s", ps_err_text(code));
+    }
     store->made[dir / 8] |= (uint8_t)(1u << dir % 8);
     return 0;
 }
@@ -183,9 +171,9 @@ static int rename_all(struct ps_store_batch *batch, struct ps_error *reterr)
     int code;
 
     HASH_ITER (hh, batch->entries, entry, next) {
-        unsigned dir = (unsigned)entry->sha256[0] << 4 | entry->sha256[1] >> 4;
+        unsigned dir = entry->sha256[0];
 
-        if ((code = make_dirs(store, dir, reterr)) != 0)
+        if ((code = make_dir(store, dir, reterr)) != 0)
             return code;
         temporary_name(name, entry->serial);
         ps_store_path(path, entry->sha256);
@@ -201,13 +189,13 @@ static int rename_all(struct ps_store_batch *batch, struct ps_error *reterr)
 
 static int sync_dirs(struct ps_store_batch *batch, struct ps_error *reterr)
 {
-    char path[5];
+    char path[3];
     int code;
 
     for (unsigned dir = 0; dir < PS_STORE_DIRS_N; dir++) {
         if (!(batch->dirty[dir / 8] & 1u << dir % 8))
             continue;
-        (void)snprintf(path, sizeof(path), "%02x/%x", dir >> 4 & 0xff, dir & 0xf);
+        (void)snprintf(path, sizeof(path), "%02x", dir & 0xff);
         code = ps_store_fsync_at(batch->store, batch->store->root_fd, path, O_DIRECTORY);
         if (code)
             return ps_error_set(reterr, code, "store: fsync of directory %s: %s", path, ps_err_text(code));

@@ -24,8 +24,7 @@ void ps_store_path(char ret_path[PS_STORE_PATH_MAX], const uint8_t sha256[32])
     char hex[PS_SHA256_HEX];
 
     ps_hex_encode(hex, sha256, PS_SHA256_BYTES);
-    (void)snprintf(ret_path, PS_STORE_PATH_MAX, "%.2s/%.1s/%.64s", hex, hex + 2,
-                   hex); /* fits by its definition */
+    (void)snprintf(ret_path, PS_STORE_PATH_MAX, "%.2s/%.64s", hex, hex); /* fits by its definition */
 }
 
 int ps_store_fail(const struct ps_store *self, int errnum, const char *what, const char *path,

@@ -1,6 +1,6 @@
 /* db/store/store.h: the sample store: files named by their SHA-256 below <state>/store.
  *
- *   <dir>/ab/c/abc...   a sample (64 hex digits; two directory levels of 256 and 16)
+ *   <dir>/ab/abc...     a sample (64 hex digits), in one of 256 directories
  *   <dir>/tmp/<epoch>/  temporaries of the master with that epoch
  *   <dir>/uploads/<id>  chunked uploads under way
  *

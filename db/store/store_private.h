@@ -5,8 +5,8 @@
 #include "base/bytes.h"
 #include "db/store/store.h"
 
-#define PS_STORE_DIRS_N   4096                /* 256 * 16 directories for samples */
-#define PS_STORE_PATH_MAX (5 + PS_SHA256_HEX) /* "ab/c/" and the digits, with the NUL */
+#define PS_STORE_DIRS_N   256                 /* directories for samples */
+#define PS_STORE_PATH_MAX (3 + PS_SHA256_HEX) /* "ab/" and the digits, with the NUL */
 #define PS_STORE_DIR_MAX  512                 /* the store's own path */
 
 struct ps_store {
@@ -24,7 +24,7 @@ struct ps_store {
 
 #define PS_STORE_MAGIC 0x53544f52u
 
-/* "ab/c/abc..." */
+/* "ab/abc..." */
 void ps_store_path(char ret_path[PS_STORE_PATH_MAX], const uint8_t sha256[32]);
 /* Writes all of data; retries EINTR and short writes. 0 or a ps_err. */
 int ps_store_write_all(const struct ps_store *self, int fd, const void *data, size_t len);

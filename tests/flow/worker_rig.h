@@ -174,7 +174,6 @@ static inline void rig_lease_all(struct rig *rig, const struct rig_content *cont
                                            .job = wanted[i].job,
                                            .engine = ps_bytes_of(wanted[i].engine),
                                            .run_ms = wanted[i].run_ms,
-                                           .lease_ms = 60000,
                                            .alone = wanted[i].alone};
     memcpy(msg.JOB.sha256, content->sha, PS_SHA256_BYTES);
     if (content->len <= PS_INLINE_MAX)

@@ -355,10 +355,8 @@ static void run_time_is_the_masters_the_engines_or_the_default(void **state)
     while ((msg = stage_heard(stage, WORKER, PS_MSG_JOB))) {
         struct ps_list_lease cursor = msg->JOB.leases;
 
-        while (ps_lease_next(&cursor, &lease)) {
+        while (ps_lease_next(&cursor, &lease))
             assert_int_equal(lease.run_ms, expected[lease.job - 256]);
-            assert_true(lease.lease_ms >= lease.run_ms + 10000);
-        }
     }
     assert_int_equal(stage_counts(stage).leased, 3);
 }

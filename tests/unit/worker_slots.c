@@ -163,10 +163,9 @@ static struct ps_sample *pin(struct fixture *f, unsigned n, bool here)
     return sample;
 }
 
-static struct ps_job_ask ask(uint64_t job, unsigned engine, uint32_t lease_ms)
+static struct ps_job_ask ask(uint64_t job, unsigned engine)
 {
-    return (struct ps_job_ask){
-        .boot = 1, .seq = job + 100, .job = job, .engine = engine, .lease_ms = lease_ms};
+    return (struct ps_job_ask){.boot = 1, .seq = job + 100, .job = job, .engine = engine};
 }
 
 static void add_typed(struct fixture *f, unsigned sample, const char *type, const struct ps_job_ask *asks,
@@ -183,7 +182,7 @@ static void add_typed(struct fixture *f, unsigned sample, const char *type, cons
 
 static void add(struct fixture *f, uint64_t job, unsigned engine)
 {
-    struct ps_job_ask one = ask(job, engine, 60000);
+    struct ps_job_ask one = ask(job, engine);
 
     add_typed(f, (unsigned)job, "text/plain", &one, 1);
 }
@@ -222,25 +221,31 @@ static void no_more_than_s_jobs_run(void **state)
     assert_int_equal(ps_slots_held(f->slots), 0);
 }
 
-static void the_earliest_lease_goes_first(void **state)
+/* In order of arrival, whatever their size; a better band passes, but not what waited long. */
+static void order_of_arrival_and_bands(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask late = ask(1, CLAMAV, 90000), soon = ask(2, CLAMAV, 10000),
-                      also = ask(3, CLAMAV, 10000);
+    struct ps_job_ask asks[] = {ask(1, CLAMAV), ask(2, CLAMAV), ask(3, CLAMAV), ask(4, CLAMAV)};
 
+    asks[0].band = PS_BAND_IDLE;
+    asks[1].band = asks[2].band = PS_BAND_BATCH;
     set_up_slots(f, 1, 16);
-    add_typed(f, 1, "", &late, 1);
-    add_typed(f, 2, "", &soon, 1);
-    add_typed(f, 3, "", &also, 1);
-    for (int i = 0; i < 3; i++) {
+    add_typed(f, 1, "", &asks[0], 1);
+    f->now_us += 2 * 1000 * PS_JOB_BAND_MS;
+    add_typed(f, 2, "", &asks[1], 1);
+    add_typed(f, 3, "", &asks[2], 1);
+    add_typed(f, 4, "", &asks[3], 1);
+    for (int i = 0; i < 4; i++) {
         step(f);
         finish(f, 0, "");
     }
+    expect(f, "run 4 0");
+    expect(f, "report 4 ");
+    expect(f, "run 1 0"); /* its head start behind batch is used up */
+    expect(f, "report 1 ");
     expect(f, "run 2 0");
     expect(f, "report 2 ");
     expect(f, "run 3 0");
-    expect(f, "report 3 ");
-    expect(f, "run 1 0");
 }
 
 static void a_slot_with_an_idle_child_is_taken(void **state)
@@ -259,7 +264,7 @@ static void a_slot_with_an_idle_child_is_taken(void **state)
 static void leases_over_the_limit_are_left_out(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, CLAMAV, 1000), ask(2, YARA, 1000), ask(3, PDFID, 1000)};
+    struct ps_job_ask asks[] = {ask(1, CLAMAV), ask(2, YARA), ask(3, PDFID)};
     struct ps_sample *sample = pin(f, 1, true);
     size_t taken = 0;
 
@@ -277,7 +282,7 @@ static void leases_over_the_limit_are_left_out(void **state)
 static void a_suspect_runs_while_nothing_else_does(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask suspect = ask(2, CLAMAV, 60000);
+    struct ps_job_ask suspect = ask(2, CLAMAV);
 
     suspect.alone = true;
     add(f, 1, YARA);
@@ -302,7 +307,7 @@ static void a_suspect_runs_while_nothing_else_does(void **state)
 static void two_suspects_run_one_after_the_other(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask suspects[] = {ask(1, CLAMAV, 60000), ask(2, YARA, 60000)};
+    struct ps_job_ask suspects[] = {ask(1, CLAMAV), ask(2, YARA)};
 
     suspects[0].alone = suspects[1].alone = true;
     add_typed(f, 1, "", suspects, 2);
@@ -321,7 +326,7 @@ static void two_suspects_run_one_after_the_other(void **state)
 static void jobs_wait_for_their_sample(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask one = ask(1, CLAMAV, 1000);
+    struct ps_job_ask one = ask(1, CLAMAV);
     struct ps_sample *sample = pin(f, 1, false), *settled = NULL;
     struct content c = content(1);
     struct ps_fetch fetch;
@@ -341,7 +346,7 @@ static void jobs_wait_for_their_sample(void **state)
 static void a_sample_that_cannot_be_had_fails_its_jobs(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, CLAMAV, 1000), ask(2, YARA, 1000)};
+    struct ps_job_ask asks[] = {ask(1, CLAMAV), ask(2, YARA)};
     struct ps_sample *sample = pin(f, 1, false), *settled = NULL;
     struct content c = content(1);
     size_t taken;
@@ -370,7 +375,7 @@ static void an_error_at_the_start_is_a_failure(void **state)
 static void a_known_type_that_does_not_match_is_unsupported(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, PDFID, 1000), ask(2, CLAMAV, 1000)};
+    struct ps_job_ask asks[] = {ask(1, PDFID), ask(2, CLAMAV)};
 
     add_typed(f, 1, "text/plain", asks, 2);
     expect(f, "settle 1 type-unsupported");
@@ -386,7 +391,7 @@ static void a_known_type_that_does_not_match_is_unsupported(void **state)
 static void an_unknown_type_is_found_first(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, PDFID, 1000), ask(2, CLAMAV, 1000)};
+    struct ps_job_ask asks[] = {ask(1, PDFID), ask(2, CLAMAV)};
 
     add_typed(f, 1, "", asks, 2);
     step(f);
@@ -406,7 +411,7 @@ static void an_unknown_type_is_found_first(void **state)
 static void a_leased_type_job_is_waited_for(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, PDFID, 1000), ask(2, TYPE, 1000)};
+    struct ps_job_ask asks[] = {ask(1, PDFID), ask(2, TYPE)};
 
     add_typed(f, 1, "", asks, 2);
     step(f);
@@ -421,7 +426,7 @@ static void a_leased_type_job_is_waited_for(void **state)
 static void without_an_answer_the_engine_runs(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask one = ask(1, PDFID, 1000);
+    struct ps_job_ask one = ask(1, PDFID);
 
     add_typed(f, 1, "", &one, 1);
     step(f);
@@ -434,7 +439,7 @@ static void without_an_answer_the_engine_runs(void **state)
 static void without_a_type_engine_the_engine_runs(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask one = ask(1, PDFID, 1000), two = ask(2, PDFID, 1000);
+    struct ps_job_ask one = ask(1, PDFID), two = ask(2, PDFID);
 
     f->away[TYPE] = true;
     add_typed(f, 1, "", &one, 1);
@@ -451,7 +456,7 @@ static void without_a_type_engine_the_engine_runs(void **state)
 static void a_cancelled_type_lease_is_replaced(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask asks[] = {ask(1, PDFID, 1000), ask(2, TYPE, 1000)};
+    struct ps_job_ask asks[] = {ask(1, PDFID), ask(2, TYPE)};
 
     add_typed(f, 1, "", asks, 2);
     step(f);
@@ -568,7 +573,7 @@ static void a_new_lease_of_the_same_job_is_answered(void **state)
 static void a_drain_gives_back_what_waits(void **state)
 {
     struct fixture *f = *state;
-    struct ps_job_ask typed = ask(9, PDFID, 1000);
+    struct ps_job_ask typed = ask(9, PDFID);
 
     add(f, 1, CLAMAV);
     add(f, 2, CLAMAV);
@@ -593,7 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(no_more_than_s_jobs_run),
-        T(the_earliest_lease_goes_first),
+        T(order_of_arrival_and_bands),
         T(a_slot_with_an_idle_child_is_taken),
         T(leases_over_the_limit_are_left_out),
         T(a_suspect_runs_while_nothing_else_does),
