@@ -22,11 +22,11 @@
 #include "base/bytes.h"
 #include "proto/limits.h"
 
-#define PS_CACHE_FETCHES_MAX 8                  /* samples that are fetched at the same time */
+#define PS_CACHE_FETCHES_MAX 8                   /* samples that are fetched at the same time */
 #define PS_CACHE_WINDOW      (16 * PS_CHUNK_MAX) /* bytes of one sample asked for and not here yet */
-#define PS_CACHE_RETRY_MS    5000               /* silence after which a piece is asked for again */
-#define PS_CACHE_ATTEMPTS    2                  /* times a sample is fetched before it counts as bad */
-#define PS_CACHE_SAMPLES_MAX 8192               /* most samples, whatever samples_n says */
+#define PS_CACHE_RETRY_MS    5000                /* silence after which a piece is asked for again */
+#define PS_CACHE_ATTEMPTS    2                   /* times a sample is fetched before it counts as bad */
+#define PS_CACHE_SAMPLES_MAX 8192                /* most samples, whatever samples_n says */
 
 struct ps_cache;
 struct ps_sample; /* one sample of the cache; lives while pinned */

@@ -82,13 +82,13 @@ static const char *check_sample(const struct ps_core *core, uint32_t number, str
     for (uint32_t at = sample->first; at; previous = at, at = ps_job_at(core, at)->sibling_next) {
         const struct ps_job *job = ps_job_at(core, at);
 
-        REQUIRE(job->sample == number && job->sibling_prev == previous);
+        REQUIRE(job->sample == number && (!previous || job->sibling_prev == previous));
         need_n += job->state == PS_JOB_QUEUED || job->state == PS_JOB_LEASED;
         what = check_job(core, at, sums);
         if (what)
             return what;
     }
-    REQUIRE(sample->last == previous);
+    REQUIRE(ps_job_at(core, sample->first)->sibling_prev == previous);
     REQUIRE(sample->need_n == need_n);
     return NULL;
 }
@@ -130,7 +130,7 @@ static const char *check_flow(const struct ps_core *core, const struct ps_flow *
 
             REQUIRE(job->state == PS_JOB_QUEUED && job->place == s && job->prev == previous);
             REQUIRE(job->engine == flow->engine && job->band == flow->band && job->owner == flow->owner);
-            REQUIRE(!job->lost && slot->deadline <= job->deadline);
+            REQUIRE(!job->lost && slot->deadline <= ps_job_deadline(job));
             sums->in_flows++;
         }
         REQUIRE(slot->last == previous);
@@ -276,8 +276,7 @@ static size_t memory_of(const struct ps_core *core)
     return ps_pool_bytes(&core->samples) + ps_pool_bytes(&core->jobs) + ps_pool_bytes(&core->leases) +
            ps_pool_bytes(&core->owners) + ps_pool_bytes(&core->flows) + ps_pool_bytes(&core->slots) +
            ps_pool_bytes(&core->sessions) + ps_pool_bytes(&core->strays) + ps_pool_bytes(&core->fetches) +
-           (size_t)core->inlines.used_bytes + (size_t)core->results.used_bytes + core->inlines.kept_bytes +
-           core->results.kept_bytes +
+           ps_blocks_bytes(&core->inlines) + ps_blocks_bytes(&core->results) +
            sizeof(uint32_t) * PS_POOL_CHUNK * (core->sample_by_sha.segments_n + core->job_by_id.segments_n);
 }
 

@@ -12,7 +12,7 @@
 void ps_core_options_init(struct ps_core_options *ret_self)
 {
     *ret_self = (struct ps_core_options){.jobs_max = 2000000,
-                                         .owners_max = 65536,
+                                         .owners_max = 65535,
                                          .workers_max = 1024,
                                          .masters_max = 8,
                                          .peers_max = 4096,
@@ -31,12 +31,12 @@ void ps_core_options_init(struct ps_core_options *ret_self)
 
 static bool options_valid(const struct ps_core_options *o)
 {
-    return o->boot && o->jobs_max && o->jobs_max <= UINT32_MAX / 4 && o->owners_max && o->workers_max &&
-           o->masters_max && (uint64_t)o->workers_max + o->masters_max < SESSIONS_MAX &&
-           o->workers_max <= PS_WORKERS_MAX && o->peers_max && o->peers_max < UINT32_MAX / 4 &&
-           o->leases_max && o->leases_max < UINT32_MAX / 4 && o->strays_max &&
-           o->strays_max < UINT32_MAX / 4 && o->transfer_bytes >= PS_CHUNK_MAX && o->beat_ms &&
-           o->dead_ms >= o->beat_ms && o->run_ms && o->lost_max && o->lost_max < UINT8_MAX;
+    return o->boot && o->jobs_max && o->jobs_max <= UINT32_MAX / 4 && o->owners_max &&
+           o->owners_max <= UINT16_MAX && o->workers_max && o->masters_max &&
+           (uint64_t)o->workers_max + o->masters_max < SESSIONS_MAX && o->workers_max <= PS_WORKERS_MAX &&
+           o->peers_max && o->peers_max < UINT32_MAX / 4 && o->leases_max && o->leases_max < UINT32_MAX / 4 &&
+           o->strays_max && o->strays_max < UINT32_MAX / 4 && o->transfer_bytes >= PS_CHUNK_MAX &&
+           o->beat_ms && o->dead_ms >= o->beat_ms && o->run_ms && o->lost_max && o->lost_max < UINT8_MAX;
 }
 
 static uint64_t secret_of(const struct ps_core_options *options, size_t i)
@@ -112,29 +112,14 @@ int ps_core_new(struct ps_core **ret_self, const struct ps_core_options *options
     return 0;
 }
 
-static void free_bytes(struct ps_core *core)
-{
-    for (uint32_t i = 1; i <= core->samples.top; i++) {
-        struct ps_sample *sample = ps_sample_at(core, i);
-
-        /* One that was given back has no bytes any more, but its first words are the pool's: data is not there. */
-        ps_block_give(&core->inlines, sample->data, (size_t)sample->size);
-    }
-    for (uint32_t i = core->session_first; i; i = ps_session_at(core, i)->next)
-        ps_session_fini(ps_session_at(core, i));
-    for (uint32_t i = 1; i <= core->leases.top; i++)
-        ps_block_give(&core->results, ps_lease_at(core, i)->kept, ps_lease_at(core, i)->kept_bytes);
-    for (uint32_t i = core->stray_first; i; i = ps_stray_at(core, i)->next)
-        ps_block_give(&core->results, ps_stray_at(core, i)->kept, ps_stray_at(core, i)->kept_bytes);
-}
-
 void ps_core_free(struct ps_core **self_p)
 {
     struct ps_core *core = *self_p;
 
     if (!core)
         return;
-    free_bytes(core);
+    for (uint32_t i = core->session_first; i; i = ps_session_at(core, i)->next)
+        ps_session_fini(ps_session_at(core, i));
     for (unsigned i = 1; i <= PS_ENGINES_MAX; i++)
         for (unsigned band = 0; band < PS_BANDS_N; band++)
             ps_heap_fini(&core->engines[i].bands[band]);

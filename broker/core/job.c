@@ -41,7 +41,7 @@ void ps_job_state(struct ps_core *core, struct ps_job *job, enum ps_job_state st
 
     count(core, job, old, (uint32_t)-1);
     count(core, job, state, 1);
-    job->state = (uint8_t)state;
+    job->state = (uint8_t)state & 0xf;
     if (needs(old) != needs(state))
         ps_sample_need(core, ps_sample_at(core, job->sample), needs(state));
 }
@@ -62,15 +62,23 @@ int ps_job_enter(struct ps_core *core, uint32_t number)
     return 0;
 }
 
+static uint32_t time_units(const struct ps_job *job)
+{
+    return (job->time_s * 1000u) >> PS_TICK_SHIFT;
+}
+
+uint32_t ps_job_deadline(const struct ps_job *job)
+{
+    return job->since + time_units(job);
+}
+
 uint32_t ps_job_left_ms(const struct ps_job *job)
 {
-    uint32_t all = job->deadline - job->since;
+    uint32_t all = time_units(job);
 
     if (!all)
         return UINT32_MAX;
-    return all > job->ran
-               ? (uint32_t)PS_MIN((uint64_t)(all - job->ran) << PS_TICK_SHIFT, (uint64_t)UINT32_MAX)
-               : 0;
+    return all > job->ran ? (all - job->ran) << PS_TICK_SHIFT : 0;
 }
 
 void ps_job_drop(struct ps_core *core, uint32_t number)

@@ -77,7 +77,7 @@ int ps_lease_start(struct ps_core *core, uint32_t number, uint32_t allow_ms, boo
     append(core, number, &session->held, &session->held_last);
     session->held_n++;
     session->alone_n += lease->alone;
-    ps_sample_sent(ps_sample_at(core, ps_job_at(core, lease->job)->sample), session->id);
+    ps_sample_sent(ps_sample_at(core, ps_job_at(core, lease->job)->sample), lease->session);
     if (running) {
         session->beat = PS_MAX(session->beat, 1u);
         session->running_n++;
@@ -99,7 +99,7 @@ void ps_lease_stop(struct ps_core *core, uint32_t number)
     take_out(core, number, &session->held, &session->held_last);
     session->held_n--;
     session->alone_n -= lease->alone;
-    ps_sample_done(ps_sample_at(core, ps_job_at(core, lease->job)->sample), session->id);
+    ps_sample_done(ps_sample_at(core, ps_job_at(core, lease->job)->sample), lease->session);
     ps_session_refresh(core, lease->session);
 }
 
@@ -122,13 +122,18 @@ void ps_lease_keep(struct ps_core *core, struct ps_lease *lease, struct ps_bytes
     lease->kept_bytes = lease->kept ? (uint32_t)bytes.len : 0;
 }
 
+struct ps_bytes ps_lease_kept(const struct ps_core *core, const struct ps_lease *lease)
+{
+    return (struct ps_bytes){ps_block_at(&core->results, lease->kept), lease->kept_bytes};
+}
+
 void ps_lease_drop(struct ps_core *core, uint32_t number)
 {
     struct ps_lease *lease = ps_lease_at(core, number);
 
     ps_lease_stop(core, number);
     ps_block_give(&core->results, lease->kept, lease->kept_bytes);
-    lease->kept = NULL;
+    lease->kept = 0;
     ps_pool_give(&core->leases, number);
 }
 

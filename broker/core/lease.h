@@ -26,8 +26,9 @@ struct ps_lease {
     struct ps_heap_node due; /* deadline, ms of core time */
     uint64_t boot, seq;      /* the name that the worker knows it by */
     uint64_t
-        hard_ms;   /* core time when it ends, run or not: all ahead of it at the worker took its full time */
-    uint8_t *kept; /* record of the result, or text of the decision; NULL when there was no room */
+        hard_ms; /* core time when it ends, run or not: all ahead of it at the worker took its full time */
+    uint32_t
+        kept; /* block with the record of the result, or the text of the decision; 0 when there was no room */
     uint32_t kept_bytes;
     uint32_t job;
     uint32_t session;    /* who has it; 0: nobody any more (reported), or nobody ever (decided) */
@@ -57,6 +58,8 @@ void ps_lease_pend(struct ps_core *core, uint32_t lease);
 void ps_lease_unpend(struct ps_core *core, uint32_t lease);
 /* Keeps a copy of bytes with it, if the budget allows. */
 void ps_lease_keep(struct ps_core *core, struct ps_lease *lease, struct ps_bytes bytes);
+/* What it keeps; good until the next call that keeps or drops something. */
+struct ps_bytes ps_lease_kept(const struct ps_core *core, const struct ps_lease *lease);
 /* Stops, and forgets. The job must have let go of it. */
 void ps_lease_drop(struct ps_core *core, uint32_t lease);
 /* True when the session's last heartbeat named it. */

@@ -329,7 +329,7 @@ static void resend_decided(struct ps_core *core, const struct ps_lease *lease)
 
     ps_core_send(core, core->master,
                  PS_MSG(DECIDED, .job = job->id, .engine = ps_names_text(&core->engine_names, job->engine),
-                        .outcome = lease->outcome, .reason = {lease->kept, lease->kept_bytes}));
+                        .outcome = lease->outcome, .reason = ps_lease_kept(core, lease)));
 }
 
 /* LOST is not acknowledged, so whoever comes hears the counts of all that may still die. */
@@ -368,7 +368,7 @@ void ps_life_resend(struct ps_core *core)
         if (lease->outcome) {
             resend_decided(core, lease);
         } else if (!lease->kept_by_worker) {
-            tell_master(core, lease, (struct ps_bytes){lease->kept, lease->kept_bytes});
+            tell_master(core, lease, ps_lease_kept(core, lease));
         } else if (lease->session) {
             lease->told = false;
             ps_session_at(core, lease->session)->bounce = true;

@@ -4,7 +4,7 @@
 
 void ps_pool_init(struct ps_pool *self, size_t item_bytes, uint32_t limit_n)
 {
-    *self = (struct ps_pool){.item_bytes = (uint32_t)((item_bytes + 7) & ~(size_t)7), .limit_n = limit_n};
+    *self = (struct ps_pool){.item_bytes = (uint32_t)item_bytes, .limit_n = limit_n};
     assert(limit_n < UINT32_MAX - PS_POOL_CHUNK);
 }
 

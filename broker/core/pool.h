@@ -16,7 +16,7 @@
 struct ps_pool {
     uint8_t **chunks;    /* owned */
     uint32_t chunks_n;   /* chunks there are */
-    uint32_t item_bytes; /* size of an item, at least 4 */
+    uint32_t item_bytes; /* sizeof an item, at least 4 */
     uint32_t limit_n;    /* so many items at most */
     uint32_t top;        /* numbers 1..top were in use at some time */
     uint32_t free;       /* first of those given back; each begins with the number of the next */

@@ -202,7 +202,7 @@ static int put_in_flow(struct ps_core *core, uint32_t number)
 
     if (!flow)
         return PS_ERR_NOMEM;
-    job->place = get_slot(core, flow, slot_deadline(core, job->deadline));
+    job->place = get_slot(core, flow, slot_deadline(core, ps_job_deadline(job)));
     if (!job->place) {
         if (!flow_at(core, flow)->first)
             drop_flow(core, flow);

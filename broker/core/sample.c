@@ -19,14 +19,14 @@ uint32_t ps_sample_find(const struct ps_core *core, const uint8_t sha256[PS_SHA2
 
 uint32_t ps_sample_add(struct ps_core *core, const uint8_t sha256[PS_SHA256_BYTES], uint64_t size)
 {
-    uint32_t number = ps_pool_take(&core->samples);
+    uint32_t number = size <= PS_SAMPLE_MAX ? ps_pool_take(&core->samples) : 0;
     struct ps_sample *sample;
 
     if (!number)
         return 0;
     sample = ps_sample_at(core, number);
     memcpy(sample->sha256, sha256, PS_SHA256_BYTES);
-    sample->size = size;
+    sample->size = (uint32_t)size;
     if (ps_index_put(&core->sample_by_sha, number)) {
         ps_pool_give(&core->samples, number);
         return 0;
@@ -37,12 +37,17 @@ uint32_t ps_sample_add(struct ps_core *core, const uint8_t sha256[PS_SHA256_BYTE
 void ps_sample_type(struct ps_core *core, struct ps_sample *sample, struct ps_bytes type)
 {
     if (type.len)
-        sample->type = ps_names_put(&core->types, type); /* 0, unknown, when the table is full */
+        sample->type = ps_names_put(&core->types, type) & 0x7fff; /* 0, unknown, when the table is full */
 }
 
 struct ps_bytes ps_sample_type_text(const struct ps_core *core, const struct ps_sample *sample)
 {
     return ps_names_text(&core->types, sample->type);
+}
+
+struct ps_bytes ps_sample_data(const struct ps_core *core, const struct ps_sample *sample)
+{
+    return (struct ps_bytes){ps_block_at(&core->inlines, sample->data), sample->data ? sample->size : 0};
 }
 
 int ps_sample_keep(struct ps_core *core, struct ps_sample *sample, struct ps_bytes data)
@@ -57,24 +62,24 @@ int ps_sample_keep(struct ps_core *core, struct ps_sample *sample, struct ps_byt
 
 static void drop_data(struct ps_core *core, struct ps_sample *sample)
 {
-    ps_block_give(&core->inlines, sample->data, (size_t)sample->size);
-    sample->data = NULL;
+    ps_block_give(&core->inlines, sample->data, sample->size);
+    sample->data = 0;
 }
 
 static void leave_idle(struct ps_core *core, struct ps_sample *sample)
 {
     if (!sample->idle)
         return;
-    if (sample->first)
-        ps_sample_at(core, sample->first)->last = sample->last;
+    if (sample->older)
+        ps_sample_at(core, sample->older)->newer = sample->newer;
     else
-        core->idle_first = sample->last;
-    if (sample->last)
-        ps_sample_at(core, sample->last)->first = sample->first;
+        core->idle_first = sample->newer;
+    if (sample->newer)
+        ps_sample_at(core, sample->newer)->older = sample->older;
     else
-        core->idle_last = sample->first;
-    sample->first = sample->last = 0;
-    sample->idle = false;
+        core->idle_last = sample->older;
+    sample->older = sample->newer = 0;
+    sample->idle = 0;
     core->idle_n--;
 }
 
@@ -88,19 +93,18 @@ static void forget(struct ps_core *core, uint32_t number)
     ps_pool_give(&core->samples, number);
 }
 
-/* first is the older neighbour, last the newer one. */
 static void enter_idle(struct ps_core *core, uint32_t number)
 {
     struct ps_sample *sample = ps_sample_at(core, number);
 
-    sample->first = core->idle_last;
-    sample->last = 0;
+    sample->older = core->idle_last;
+    sample->newer = 0;
     if (core->idle_last)
-        ps_sample_at(core, core->idle_last)->last = number;
+        ps_sample_at(core, core->idle_last)->newer = number;
     else
         core->idle_first = number;
     core->idle_last = number;
-    sample->idle = true;
+    sample->idle = 1;
     if (++core->idle_n > PS_SAMPLES_IDLE_MAX)
         forget(core, core->idle_first);
 }
@@ -118,35 +122,38 @@ void ps_sample_release(struct ps_core *core, uint32_t number)
         forget(core, number);
 }
 
+/* The first one's sibling_prev is the last one. */
 void ps_sample_join(struct ps_core *core, uint32_t number, uint32_t job_number)
 {
     struct ps_sample *sample = ps_sample_at(core, number);
-    struct ps_job *job = ps_job_at(core, job_number);
+    struct ps_job *job = ps_job_at(core, job_number), *first;
 
     leave_idle(core, sample);
     job->sample = number;
-    job->sibling_prev = sample->last;
     job->sibling_next = 0;
-    if (sample->last)
-        ps_job_at(core, sample->last)->sibling_next = job_number;
-    else
+    if (!sample->first)
         sample->first = job_number;
-    sample->last = job_number;
+    first = ps_job_at(core, sample->first);
+    job->sibling_prev = first == job ? job_number : first->sibling_prev;
+    if (first != job)
+        ps_job_at(core, first->sibling_prev)->sibling_next = job_number;
+    first->sibling_prev = job_number;
 }
 
 void ps_sample_leave(struct ps_core *core, uint32_t job_number)
 {
-    struct ps_job *job = ps_job_at(core, job_number);
+    const struct ps_job *job = ps_job_at(core, job_number);
     struct ps_sample *sample = ps_sample_at(core, job->sample);
+    uint32_t next = job->sibling_next, prev = job->sibling_prev;
 
-    if (job->sibling_prev)
-        ps_job_at(core, job->sibling_prev)->sibling_next = job->sibling_next;
+    if (sample->first == job_number)
+        sample->first = next;
     else
-        sample->first = job->sibling_next;
-    if (job->sibling_next)
-        ps_job_at(core, job->sibling_next)->sibling_prev = job->sibling_prev;
-    else
-        sample->last = job->sibling_prev;
+        ps_job_at(core, prev)->sibling_next = next;
+    if (next)
+        ps_job_at(core, next)->sibling_prev = prev;
+    else if (sample->first)
+        ps_job_at(core, sample->first)->sibling_prev = prev;
     ps_sample_release(core, job->sample);
 }
 
@@ -157,7 +164,7 @@ void ps_sample_need(struct ps_core *core, struct ps_sample *sample, bool more)
         drop_data(core, sample);
 }
 
-void ps_sample_sent(struct ps_sample *sample, uint64_t session)
+void ps_sample_sent(struct ps_sample *sample, uint32_t session)
 {
     if (sample->holder != session) {
         sample->holder = session;
@@ -166,7 +173,7 @@ void ps_sample_sent(struct ps_sample *sample, uint64_t session)
     sample->holder_n++;
 }
 
-void ps_sample_done(struct ps_sample *sample, uint64_t session)
+void ps_sample_done(struct ps_sample *sample, uint32_t session)
 {
     if (sample->holder == session && sample->holder_n)
         sample->holder_n--;

@@ -17,29 +17,39 @@ struct ps_core;
 struct ps_job;
 struct ps_session;
 
-#define PS_SAMPLES_IDLE_MAX 16384 /* samples without jobs remembered; the oldest is forgotten */
+#define PS_SAMPLES_IDLE_MAX 16384      /* samples without jobs remembered; the oldest is forgotten */
+#define PS_SAMPLE_MAX       UINT32_MAX /* bytes; masters refuse more than half of it */
 #define PS_TYPES_MAX        1024 /* different MIME types remembered; others count as unknown, the worker finds out */
 
+/* 60 bytes: a million of them wait in memory. */
 struct ps_sample {
     uint8_t sha256[PS_SHA256_BYTES]; /* the first eight bytes are the index's key */
-    uint64_t size;                   /* bytes */
-    uint8_t *data;                   /* inline bytes, size of them; NULL when there are none */
-    uint64_t holder;                 /* id of the worker's session it was sent to last; 0: none */
-    uint32_t chain;                  /* next in the index */
-    uint32_t first, last;            /* its jobs; without any: neighbours among the idle ones */
-    uint32_t need_n;                 /* jobs queued or leased */
-    uint32_t holder_n;               /* its leases at the holder now */
-    uint16_t type;                   /* place in the types' table; 0 unknown */
-    bool idle;                       /* without jobs, in the list of idle ones */
+    uint32_t size;                   /* bytes */
+    uint32_t data;                   /* block of its bytes; 0 when there are none */
+    uint32_t holder; /* session that it was sent to last; 0: none. A hint while holder_n is 0 */
+    uint32_t chain;  /* next in the index */
+    union {
+        uint32_t first; /* of its jobs */
+        uint32_t older; /* idle: neighbour */
+    };
+    union {
+        uint32_t need_n; /* jobs queued or leased */
+        uint32_t newer;  /* idle: neighbour */
+    };
+    uint16_t holder_n;  /* its leases at the holder now */
+    uint16_t type : 15; /* place in the types' table; 0 unknown */
+    uint16_t idle : 1;  /* without jobs, in the list of idle ones */
 };
 
 struct ps_sample *ps_sample_at(const struct ps_core *core, uint32_t sample);
 uint32_t ps_sample_find(const struct ps_core *core, const uint8_t sha256[PS_SHA256_BYTES]);
-/* A new one without jobs; 0 without memory. Enter a job or call ps_sample_release. */
+/* A new one without jobs; 0 without memory, or when it is over PS_SAMPLE_MAX. Enter a job or call ps_sample_release. */
 uint32_t ps_sample_add(struct ps_core *core, const uint8_t sha256[PS_SHA256_BYTES], uint64_t size);
 /* Remembers the type, if it says one. */
 void ps_sample_type(struct ps_core *core, struct ps_sample *sample, struct ps_bytes type);
 struct ps_bytes ps_sample_type_text(const struct ps_core *core, const struct ps_sample *sample);
+/* Its bytes, when they are here; good until the next call that keeps or drops some. */
+struct ps_bytes ps_sample_data(const struct ps_core *core, const struct ps_sample *sample);
 /* Keeps the bytes, when there are none yet. 0; PS_ERR_BUSY over the budget; PS_ERR_NOMEM. */
 int ps_sample_keep(struct ps_core *core, struct ps_sample *sample, struct ps_bytes data);
 void ps_sample_join(struct ps_core *core, uint32_t sample, uint32_t job);
@@ -49,7 +59,7 @@ void ps_sample_need(struct ps_core *core, struct ps_sample *sample, bool more);
 /* Forgets, or remembers as idle, a sample that has no jobs. */
 void ps_sample_release(struct ps_core *core, uint32_t sample);
 /* A lease of it goes to a worker (or has ended there): notes who holds the bytes. */
-void ps_sample_sent(struct ps_sample *sample, uint64_t session);
-void ps_sample_done(struct ps_sample *sample, uint64_t session);
+void ps_sample_sent(struct ps_sample *sample, uint32_t session);
+void ps_sample_done(struct ps_sample *sample, uint32_t session);
 
 #endif

@@ -41,7 +41,10 @@ static uint32_t best_job(const struct ps_core *core)
  * that thousands ask for costs no more than another. */
 static uint32_t neighbour(const struct ps_core *core, const struct ps_job *job, bool forward)
 {
-    uint32_t number = forward ? job->sibling_next : job->sibling_prev;
+    uint32_t first = ps_sample_at(core, job->sample)->first, number = forward ? job->sibling_next
+                                                                      : ps_job_at(core, first) == job
+                                                                          ? 0
+                                                                          : job->sibling_prev;
     const struct ps_job *other = number ? ps_job_at(core, number) : NULL;
 
     if (!other || other->id / PS_JOB_ORDINALS != job->id / PS_JOB_ORDINALS || other->owner != job->owner ||
@@ -78,11 +81,10 @@ static struct ps_engine_set wanted_with(const struct ps_core *core, const struct
 static struct ps_offer *holders_offer(const struct ps_core *core, const struct ps_job *job, int least_tier)
 {
     const struct ps_sample *sample = ps_sample_at(core, job->sample);
-    uint32_t number = ps_session_find(core, sample->holder);
-    const struct ps_session *session = number ? ps_session_at(core, number) : NULL;
+    const struct ps_session *session = sample->holder ? ps_session_at(core, sample->holder) : NULL;
     int far = sample->size > PS_INLINE_MAX ? FAR_TIERS : 0;
 
-    if (!session || session->tier < 0 || session->tier > least_tier + far ||
+    if (!session || !session->id || session->tier < 0 || session->tier > least_tier + far ||
         !ps_engine_set_has(&session->can, job->engine))
         return NULL;
     return ps_session_offer(session, job->engine);
@@ -198,8 +200,8 @@ static void send_job(struct ps_core *core, const struct parcel *parcel, const st
                                  .leases = {.items = core->scratch, .n = parcel->n}}};
 
     memcpy(msg.JOB.sha256, sample->sha256, PS_SHA256_BYTES);
-    if (sample->data && !have)
-        msg.JOB.data = (struct ps_bytes){sample->data, (size_t)sample->size};
+    if (!have)
+        msg.JOB.data = ps_sample_data(core, sample);
     ps_core_send(core, parcel->session, &msg);
 }
 
@@ -215,7 +217,7 @@ static uint32_t dispatch(struct ps_core *core, uint32_t number)
     if (!offer)
         return 0;
     parcel.session = offer->session;
-    have = sample->holder == ps_session_at(core, parcel.session)->id && sample->holder_n;
+    have = sample->holder == parcel.session && sample->holder_n;
     core->engines[job->engine].picks_n++;
     add_lease(core, &parcel, number);
     if (parcel.n && !job->lost) {

@@ -7,6 +7,11 @@ struct ps_stray *ps_stray_at(const struct ps_core *core, uint32_t stray)
     return ps_pool_at(&core->strays, stray);
 }
 
+static struct ps_bytes kept_of(const struct ps_core *core, const struct ps_stray *stray)
+{
+    return (struct ps_bytes){ps_block_at(&core->results, stray->kept), stray->kept_bytes};
+}
+
 uint32_t ps_stray_find(const struct ps_core *core, uint64_t job, uint64_t boot, uint64_t seq)
 {
     uint32_t at = ps_index_first(&core->stray_by_job, job);
@@ -137,7 +142,7 @@ static void adopt_result(struct ps_core *core, uint32_t job, uint32_t number)
             &(struct ps_life){.session = stray->session,
                               .boot = stray->boot,
                               .seq = stray->seq,
-                              .record = {stray->kept, stray->kept_bytes},
+                              .record = kept_of(core, stray),
                               .passed = heard});
     if (ps_job_at(core, job)->state == PS_JOB_REPORTED)
         ps_stray_drop(core, number);
@@ -195,7 +200,7 @@ void ps_strays_resend(struct ps_core *core)
         struct ps_stray *stray = ps_stray_at(core, at);
 
         if (stray->kept) {
-            ps_core_pass(core, core->master, (struct ps_bytes){stray->kept, stray->kept_bytes}, NULL);
+            ps_core_pass(core, core->master, kept_of(core, stray), NULL);
         } else if (stray->result && stray->session && !ps_job_find(core, stray->job)) {
             ps_session_at(core, stray->session)->bounce = true;
             core->bounce = true;

@@ -21,7 +21,7 @@ struct ps_stray {
     uint64_t job; /* key of the index */
     uint64_t boot, seq;
     uint64_t since_ms; /* core time */
-    uint8_t *kept;     /* a result's record; NULL: none, or a lease */
+    uint32_t kept;     /* block with a result's record; 0: none, or a lease */
     uint32_t kept_bytes;
     uint32_t chain;      /* next in the index */
     uint32_t session;    /* who has it; 0: nobody any more */

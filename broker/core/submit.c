@@ -26,9 +26,9 @@ static bool over_budget(const struct ps_core *core, uint32_t sample, struct ps_b
            core->inlines.used_bytes + ps_block_rounded(data.len) > core->options.inline_budget_bytes;
 }
 
-static uint32_t in_units(const struct ps_core *core, uint64_t after_ms)
+static uint16_t in_seconds(uint32_t ms)
 {
-    return (uint32_t)((core->now_ms + after_ms) >> PS_TICK_SHIFT);
+    return (uint16_t)PS_MIN((ms + 999ull) / 1000, (uint64_t)UINT16_MAX);
 }
 
 /* A new job, counted and in its sample's list; 0 when there is no room. */
@@ -44,12 +44,12 @@ static uint32_t make_job(struct ps_core *core, const struct ps_msg_SUBMIT *msg, 
         job = ps_job_at(core, number);
         *job = (struct ps_job){.id = ask->job,
                                .sample = sample,
-                               .owner = owner,
-                               .deadline = in_units(core, msg->deadline_ms),
-                               .since = in_units(core, 0),
+                               .owner = (uint16_t)owner,
+                               .time_s = in_seconds(msg->deadline_ms),
+                               .since = ps_core_units(core),
                                .run_ms = ask->run_ms,
-                               .engine = engine,
-                               .band = (uint8_t)PS_MIN(msg->band, (uint32_t)PS_BAND_IDLE),
+                               .engine = (uint8_t)engine,
+                               .band = PS_MIN(msg->band, (uint32_t)PS_BAND_IDLE) & 0xf,
                                .lost = (uint8_t)PS_MIN(ask->lost, (uint32_t)UINT8_MAX)};
         if (ps_job_enter(core, number))
             number = 0;

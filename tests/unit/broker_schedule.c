@@ -371,7 +371,7 @@ static void a_popular_sample(void **state)
     for (uint64_t i = 1; i <= 1000; i++)
         SUBMIT(stage, MASTER, .job = i * 256, .sample = 1);
     assert_int_equal(stage_counts(stage).samples, 1);
-    assert_int_equal(stage_counts(stage).inline_bytes, 16);
+    assert_int_equal(stage_counts(stage).inline_bytes, 8);
     (void)stage_worker(stage, WORKER, "clamav", 4, 4096);
     stage_turn(stage);
     assert_int_equal(stage_counts(stage).leased, 1000);
@@ -385,6 +385,35 @@ static void a_popular_sample(void **state)
     assert_int_equal(stage_counts(stage).inline_bytes, 0);
     assert_int_equal(stage_counts(stage).samples, 0);
     assert_int_equal(stage_counts(stage).owners, 0);
+}
+
+/* What a job costs while it waits, beside its sample's bytes: a million of them are in memory at once. */
+static void a_waiting_job_is_small(void **state)
+{
+    enum { N = 16 * 1024 - 1, BYTES = 200 };
+    static const uint8_t data[BYTES] = {0};
+    struct stage *stage = *state;
+    size_t fixed = 0;
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 2000);
+    for (uint64_t i = 1; i <= N; i++) {
+        const struct ps_part_ask ask = {.job = i * 256, .engine = PS_BYTES_LIT("clamav")};
+        struct ps_msg msg = {.id = PS_MSG_SUBMIT,
+                             .SUBMIT = {.epoch = 1,
+                                        .size = BYTES,
+                                        .data = {data, BYTES},
+                                        .deadline_ms = 60000,
+                                        .jobs = {.items = &ask, .n = 1}}};
+
+        memcpy(msg.SUBMIT.sha256, &i, sizeof(i));
+        stage_say(stage, MASTER, &msg);
+        stage_forget(stage);
+        if (i == 1)
+            fixed = stage_counts(stage).memory_bytes; /* first chunks of everything */
+    }
+    assert_int_equal(stage_counts(stage).queued, N);
+    assert_true(stage_counts(stage).memory_bytes - fixed <= (uint64_t)N * (BYTES + 128));
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -409,6 +438,7 @@ int main(void)
         T(an_engine_with_a_problem_gets_nothing),
         T(run_time_is_the_masters_the_engines_or_the_default),
         T(a_popular_sample),
+        T(a_waiting_job_is_small),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,7 +255,8 @@ static void each_mode_syncs_file_then_directory(void **state)
     assert_true(last(FSYNC) > first(RENAME) && first(RENAME) > before);
     assert_int_equal(count_calls(SYNCFS), 0);
     assert_int_equal(count_calls(MKDIR), 1);
-    assert_int_equal(count_calls(FSYNC), 3); /* the file, the new directory's parent, the sample's directory */
+    assert_int_equal(count_calls(FSYNC),
+                     3); /* the file, the new directory's parent, the sample's directory */
     ps_store_batch_keep(batch);
     ps_store_batch_free(&batch);
     assert_true(there(store, 0));
