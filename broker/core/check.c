@@ -9,7 +9,7 @@
 
 /* Sums over the jobs in the index, to be compared with the counters. */
 struct sums {
-    uint32_t jobs, in_flows, suspects, held, pending, needs;
+    uint32_t jobs, in_flows, suspects, held, twins, pending, needs;
     uint32_t engine_queued[PS_ENGINES_MAX + 1], engine_leased[PS_ENGINES_MAX + 1],
         engine_pending[PS_ENGINES_MAX + 1];
     uint64_t inline_bytes, result_bytes;
@@ -31,7 +31,7 @@ static const char *check_leased(const struct ps_core *core, const struct ps_job 
 static const char *check_pending(const struct ps_core *core, const struct ps_job *job,
                                  const struct ps_lease *lease)
 {
-    REQUIRE(lease->due.pos == PS_HEAP_NONE);
+    REQUIRE(lease->due.pos == PS_HEAP_NONE && !lease->twin);
     REQUIRE((job->state == PS_JOB_DECIDED) == (lease->outcome != 0));
     REQUIRE(!lease->session || ps_session_at(core, lease->session)->id);
     REQUIRE(job->state == PS_JOB_DECIDED || lease->kept || lease->kept_by_worker);
@@ -184,8 +184,11 @@ static const char *check_session(const struct ps_core *core, uint32_t number, st
         const struct ps_lease *lease = ps_lease_at(core, at);
 
         REQUIRE(lease->session == number && lease->prev == previous && !lease->listed);
-        REQUIRE(ps_job_at(core, lease->job)->state == PS_JOB_LEASED &&
-                ps_job_at(core, lease->job)->place == at);
+        REQUIRE(ps_job_at(core, lease->job)->state == PS_JOB_LEASED);
+        REQUIRE(ps_lease_of(core, ps_job_at(core, lease->job), number, lease->boot, lease->seq) == at);
+        REQUIRE(!lease->twin || (ps_lease_at(core, lease->twin)->twin == at &&
+                                 ps_lease_at(core, lease->twin)->job == lease->job));
+        sums->twins += ps_job_at(core, lease->job)->place != at;
         held_n++;
         running_n += ps_lease_running(core, lease);
         alone_n += lease->alone;
@@ -245,10 +248,10 @@ static const char *check_totals(const struct ps_core *core, const struct sums *s
         pending_n++;
     REQUIRE(sums->jobs == core->jobs.used_n && sums->jobs == core->job_by_id.items_n);
     REQUIRE(core->queued_n == sums->in_flows + sums->suspects);
-    REQUIRE(core->leased_n == sums->held && core->leased_n == core->due.n);
+    REQUIRE(core->leased_n + sums->twins == sums->held && sums->held == core->due.n);
     REQUIRE(core->pending_n == pending_n);
     REQUIRE(core->queued_n + core->leased_n + core->pending_n == sums->jobs);
-    REQUIRE(core->leases.used_n == core->leased_n + core->pending_n);
+    REQUIRE(core->leases.used_n == sums->held + core->pending_n);
     REQUIRE(core->inlines.used_bytes == sums->inline_bytes);
     REQUIRE(core->inlines.used_bytes <= core->options.inline_budget_bytes);
     REQUIRE(core->results.used_bytes == sums->result_bytes);
@@ -309,6 +312,7 @@ void ps_core_counts(const struct ps_core *core, struct ps_core_counts *ret_count
                                           .expired = core->expired_n,
                                           .cancelled = core->cancelled_n,
                                           .requeued = core->requeued_n,
+                                          .copied = core->copied_n,
                                           .refused_beats = core->refused_beats_n,
                                           .refused_epochs = core->refused_epochs_n,
                                           .dropped_chunks = core->dropped_chunks_n,

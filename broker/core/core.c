@@ -280,6 +280,7 @@ static void tick(struct ps_core *core)
     ps_sessions_tick(core);
     ps_strays_tick(core);
     ps_transfers_tick(core);
+    ps_stragglers_tick(core);
     core->settle = true;
     turn(core);
 }

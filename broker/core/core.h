@@ -103,11 +103,12 @@ struct ps_core_counts {
     uint32_t jobs, queued, leased, pending; /* now; pending: reported or decided, not committed */
     uint32_t samples, sessions, workers, strays, leases;
     uint32_t owners, fetches, engines;
-    uint32_t grant;                                                                    /* result credit */
-    uint64_t inline_bytes, result_bytes;                                               /* kept now */
-    uint64_t committed, lost, late, buried, unavailable, expired, cancelled, requeued; /* since the start */
-    uint64_t refused_beats, refused_epochs, dropped_chunks;                            /* since the start */
-    size_t memory_bytes;                                                               /* pools and blocks */
+    uint32_t grant;                      /* result credit */
+    uint64_t inline_bytes, result_bytes; /* kept now */
+    uint64_t committed, lost, late, buried, unavailable, expired, cancelled, requeued,
+        copied;                                             /* since the start */
+    uint64_t refused_beats, refused_epochs, dropped_chunks; /* since the start */
+    size_t memory_bytes;                                    /* pools and blocks */
 };
 void ps_core_counts(const struct ps_core *self, struct ps_core_counts *ret_counts);
 

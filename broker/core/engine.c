@@ -168,3 +168,13 @@ void ps_engines_settle(struct ps_core *core)
     }
     core->settle = !left;
 }
+
+void ps_engine_ran(struct ps_core *core, uint16_t number, uint64_t run_us)
+{
+    struct ps_engine *engine = &core->engines[number];
+    uint32_t run_ms = (uint32_t)PS_MIN(run_us / 1000, (uint64_t)UINT32_MAX);
+
+    engine->ran_n += engine->ran_n < PS_ENGINE_USUAL_N;
+    engine->usual_ms =
+        (uint32_t)(((uint64_t)engine->usual_ms * (engine->ran_n - 1) + run_ms) / engine->ran_n);
+}

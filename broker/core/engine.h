@@ -19,8 +19,9 @@
 struct ps_core;
 struct ps_offer;
 
-#define PS_TIERS_N     4 /* how busy a worker with credit is: see ps_session_refresh */
-#define PS_ENGINE_SETS ((PS_ENGINES_MAX + 64) / 64) /* words of a set of engines */
+#define PS_ENGINE_USUAL_N 32 /* run times that make the usual one */
+#define PS_TIERS_N        4  /* how busy a worker with credit is: see ps_session_refresh */
+#define PS_ENGINE_SETS    ((PS_ENGINES_MAX + 64) / 64) /* words of a set of engines */
 
 struct ps_engine_set {
     uint64_t bits[PS_ENGINE_SETS];
@@ -61,6 +62,7 @@ struct ps_engine {
     uint64_t absent_ms; /* since when nobody offers it, core time */
     uint32_t queued_n, leased_n, pending_n; /* jobs by state */
     uint64_t done_n, lost_n;                /* since the broker started */
+    uint32_t usual_ms, ran_n; /* moving average of run times, and of how many (the last few weigh most) */
 };
 
 struct ps_engine *ps_engine_at(struct ps_core *core, uint16_t engine);
@@ -72,6 +74,8 @@ uint16_t ps_engine_find(struct ps_core *core, struct ps_bytes name);
 void ps_engine_refresh(struct ps_core *core, uint16_t engine);
 /* An offer without a problem came or went. */
 void ps_engine_offered(struct ps_core *core, uint16_t engine, bool more);
+/* A result of it came that took run_us: its usual time moves. */
+void ps_engine_ran(struct ps_core *core, uint16_t engine, uint64_t run_us);
 /* True when it has had no worker for longer than the grace. */
 bool ps_engine_absent(struct ps_core *core, uint16_t engine);
 /* Decides what waits for engines that are absent, as far as the result credit allows. */

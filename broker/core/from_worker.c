@@ -1,22 +1,7 @@
 /* broker/core/from_worker.c: what workers say. */
 #include "broker/core/state.h"
 
-static bool is_lease(const struct ps_lease *lease, uint32_t session, uint64_t boot, uint64_t seq)
-{
-    return lease->session == session && lease->boot == boot && lease->seq == seq;
-}
-
 /* ---- READY: what it holds against what we think it holds ---- */
-
-static uint32_t allow_of(const struct ps_core *core, uint32_t session, const struct ps_job *job)
-{
-    const struct ps_offer *offer = ps_session_offer(ps_session_at(core, session), job->engine);
-    uint32_t run_ms = job->run_ms                   ? job->run_ms
-                      : offer && offer->part.run_ms ? offer->part.run_ms
-                                                    : core->options.run_ms;
-
-    return ps_lease_allow_ms(run_ms, ps_sample_at(core, job->sample)->size);
-}
 
 /* A lease that we don't count as this worker's, of a job that waits: it is, from now on. */
 static void adopt(struct ps_core *core, uint32_t session, uint32_t number, const struct ps_part_held *held)
@@ -29,16 +14,24 @@ static void adopt(struct ps_core *core, uint32_t session, uint32_t number, const
                               .seq = held->seq,
                               .running = held->running,
                               .alone = job->lost > 0,
-                              .allow_ms = allow_of(core, session, job)});
+                              .allow_ms = ps_lease_allow_ms(ps_job_run_ms(core, job, session),
+                                                            ps_sample_at(core, job->sample)->size)});
     if (job->state == PS_JOB_LEASED)
         ps_lease_at(core, job->place)->listed = true;
 }
 
-/* The session of before is away: the same worker, with a new one. */
-static bool is_left_behind(const struct ps_core *core, const struct ps_lease *lease,
-                           const struct ps_part_held *held)
+/* The lease of that name, when the session of before that has it is away: the same worker, with a new one. */
+static uint32_t left_behind(const struct ps_core *core, const struct ps_job *job,
+                            const struct ps_part_held *held)
 {
-    return lease->boot == held->boot && lease->seq == held->seq && !ps_session_at(core, lease->session)->peer;
+    for (uint32_t at = job->place, i = 0; at && i < 2; at = ps_lease_at(core, at)->twin, i++) {
+        const struct ps_lease *lease = ps_lease_at(core, at);
+
+        if (lease->boot == held->boot && lease->seq == held->seq &&
+            !ps_session_at(core, lease->session)->peer)
+            return at;
+    }
+    return 0;
 }
 
 /* True when the lease is this worker's now. */
@@ -46,16 +39,17 @@ static bool reconcile(struct ps_core *core, uint32_t session, uint32_t number,
                       const struct ps_part_held *held)
 {
     struct ps_job *job = ps_job_at(core, number);
-    struct ps_lease *lease;
+    uint32_t lease;
 
     if (job->state == PS_JOB_LEASED) {
-        lease = ps_lease_at(core, job->place);
-        if (is_lease(lease, session, held->boot, held->seq)) {
-            lease->listed = true;
+        lease = ps_lease_of(core, job, session, held->boot, held->seq);
+        if (lease) {
+            ps_lease_at(core, lease)->listed = true;
             return true;
         }
-        if (is_left_behind(core, lease, held))
-            ps_life(core, number, PS_LIFE_FREE, &(struct ps_life){0});
+        lease = left_behind(core, job, held);
+        if (lease)
+            ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
     }
     if (job->state != PS_JOB_QUEUED)
         return false;
@@ -109,7 +103,7 @@ static void give_back_unlisted(struct ps_core *core, uint32_t session)
 
         next = lease->next;
         if (!lease->listed)
-            ps_life(core, lease->job, PS_LIFE_FREE, &(struct ps_life){0});
+            ps_lease_over(core, at, PS_LIFE_FREE, &(struct ps_life){0});
         else
             lease->listed = false;
     }
@@ -160,12 +154,13 @@ static void on_cancelled(struct ps_core *core, uint32_t session, const struct ps
 {
     uint32_t number = ps_job_find(core, msg->job);
     const struct ps_job *job = number ? ps_job_at(core, number) : NULL;
+    uint32_t lease =
+        job && job->state == PS_JOB_LEASED ? ps_lease_of(core, job, session, msg->boot, msg->seq) : 0;
 
     tell_committed(core, session, msg);
-    if (!job || job->state != PS_JOB_LEASED ||
-        !is_lease(ps_lease_at(core, job->place), session, msg->boot, msg->seq))
+    if (!lease)
         return;
-    ps_life(core, number, PS_LIFE_FREE, &(struct ps_life){0});
+    ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
     ps_session_pause(core, session);
 }
 
@@ -194,8 +189,7 @@ static bool is_late(const struct ps_core *core, uint32_t session, const struct p
                     const struct ps_msg_RESULT *msg)
 {
     return job->state == PS_JOB_QUEUED ||
-           (job->state == PS_JOB_LEASED &&
-            !is_lease(ps_lease_at(core, job->place), session, msg->boot, msg->seq));
+           (job->state == PS_JOB_LEASED && !ps_lease_of(core, job, session, msg->boot, msg->seq));
 }
 
 static void on_result(struct ps_core *core, uint32_t session, const struct ps_event *event)
@@ -217,6 +211,7 @@ static void on_result(struct ps_core *core, uint32_t session, const struct ps_ev
         on_stray_result(core, session, event);
     } else {
         core->late_n += is_late(core, session, job, msg);
+        ps_engine_ran(core, job->engine, msg->run_us);
         ps_life(core, number, PS_LIFE_REPORT,
                 &(struct ps_life){
                     .session = session, .boot = msg->boot, .seq = msg->seq, .record = event->record});
@@ -279,10 +274,11 @@ static void name_running(struct ps_core *core, uint32_t session, const struct ps
 {
     uint32_t number = ps_job_find(core, ref->job);
     const struct ps_job *job = number ? ps_job_at(core, number) : NULL;
+    uint32_t lease =
+        job && job->state == PS_JOB_LEASED ? ps_lease_of(core, job, session, ref->boot, ref->seq) : 0;
 
-    if (job && job->state == PS_JOB_LEASED &&
-        is_lease(ps_lease_at(core, job->place), session, ref->boot, ref->seq))
-        ps_lease_beat(core, ps_lease_at(core, job->place), ps_session_at(core, session)->beat);
+    if (lease)
+        ps_lease_beat(core, ps_lease_at(core, lease), ps_session_at(core, session)->beat);
 }
 
 void ps_from_beat(struct ps_core *core, const struct ps_event *event)

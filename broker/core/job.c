@@ -81,6 +81,16 @@ uint32_t ps_job_left_ms(const struct ps_job *job)
     return all > job->ran ? (all - job->ran) << PS_TICK_SHIFT : 0;
 }
 
+uint32_t ps_job_run_ms(const struct ps_core *core, const struct ps_job *job, uint32_t session)
+{
+    const struct ps_offer *offer = ps_session_offer(ps_session_at(core, session), job->engine);
+    uint32_t run_ms = job->run_ms                   ? job->run_ms
+                      : offer && offer->part.run_ms ? offer->part.run_ms
+                                                    : core->options.run_ms;
+
+    return PS_MIN(PS_MIN(run_ms, PS_LEASE_MAX_MS), ps_job_left_ms(job));
+}
+
 void ps_job_drop(struct ps_core *core, uint32_t number)
 {
     struct ps_job *job = ps_job_at(core, number);

@@ -56,6 +56,9 @@ uint32_t ps_job_deadline(const struct ps_job *job);
 /* What is left of its scan's time: the deadline less what lost leases ran, 0 when it is used up. Waiting does not count,
  * and a scan without a deadline has UINT32_MAX. */
 uint32_t ps_job_left_ms(const struct ps_job *job);
+/* How long it may run at that worker now: what was asked for, else the engine's own word, else ours; and not beyond its
+ * scan's time. */
+uint32_t ps_job_run_ms(const struct ps_core *core, const struct ps_job *job, uint32_t session);
 /* Takes the job out of the index and its sample, uncounts it and forgets it. It must be in no queue and have no lease. */
 void ps_job_drop(struct ps_core *core, uint32_t job);
 /* Enters a job whose fields but links are set into the index, its sample's list and the counters, as queued but not

@@ -5,6 +5,51 @@ struct ps_lease *ps_lease_at(const struct ps_core *core, uint32_t lease)
     return ps_pool_at(&core->leases, lease);
 }
 
+uint32_t ps_lease_of(const struct ps_core *core, const struct ps_job *job, uint32_t session, uint64_t boot,
+                     uint64_t seq)
+{
+    for (uint32_t at = job->place, i = 0; at && i < 2; at = ps_lease_at(core, at)->twin, i++) {
+        const struct ps_lease *lease = ps_lease_at(core, at);
+
+        if (lease->session == session && lease->boot == boot && lease->seq == seq)
+            return at;
+    }
+    return 0;
+}
+
+struct ps_part_lease_ref ps_lease_ref(const struct ps_core *core, uint32_t number)
+{
+    const struct ps_lease *lease = ps_lease_at(core, number);
+
+    return (struct ps_part_lease_ref){
+        .boot = lease->boot, .seq = lease->seq, .job = ps_job_at(core, lease->job)->id};
+}
+
+void ps_lease_over(struct ps_core *core, uint32_t number, enum ps_life_event event,
+                   const struct ps_life *args)
+{
+    const struct ps_lease *lease = ps_lease_at(core, number);
+
+    if (!lease->twin) {
+        ps_life(core, lease->job, event, args);
+        return;
+    }
+    if (args->tell)
+        ps_session_cancelled(core, lease->session, ps_lease_ref(core, number));
+    ps_job_at(core, lease->job)->place = lease->twin;
+    ps_lease_at(core, lease->twin)->twin = 0;
+    ps_lease_drop(core, number);
+}
+
+void ps_lease_drop_twin(struct ps_core *core, uint32_t number)
+{
+    uint32_t twin = ps_lease_at(core, number)->twin;
+
+    ps_job_at(core, ps_lease_at(core, number)->job)->place = number;
+    if (twin)
+        ps_lease_over(core, twin, PS_LIFE_FREE, &(struct ps_life){.tell = true});
+}
+
 uint32_t ps_lease_new(struct ps_core *core, uint32_t job, uint32_t session, uint64_t boot, uint64_t seq)
 {
     uint32_t number = ps_pool_take(&core->leases);
@@ -173,6 +218,13 @@ static void give_up_worker(struct ps_core *core, uint32_t session)
     ps_session_end(core, session, PS_END_LOST, reason);
 }
 
+static uint32_t number_of(const struct ps_core *core, const struct ps_lease *lease)
+{
+    uint32_t place = ps_job_at(core, lease->job)->place;
+
+    return ps_lease_at(core, place) == lease ? place : ps_lease_at(core, place)->twin;
+}
+
 /* What is at the top of the heap and due. */
 static void look_at(struct ps_core *core, struct ps_lease *lease)
 {
@@ -181,14 +233,14 @@ static void look_at(struct ps_core *core, struct ps_lease *lease)
 
     if (ps_lease_running(core, lease)) {
         session->lost_n++;
-        ps_life(core, lease->job, PS_LIFE_LOSE,
-                &(struct ps_life){.tell = true, .reason = "ran far beyond its time"});
+        ps_lease_over(core, number_of(core, lease), PS_LIFE_LOSE,
+                      &(struct ps_life){.tell = true, .reason = "ran far beyond its time"});
     } else if (next > core->now_ms) {
         ps_heap_move(&core->due, &lease->due, next);
     } else if (stall_ms <= core->now_ms) {
         give_up_worker(core, lease->session);
     } else {
-        ps_life(core, lease->job, PS_LIFE_FREE, &(struct ps_life){.tell = true});
+        ps_lease_over(core, number_of(core, lease), PS_LIFE_FREE, &(struct ps_life){.tell = true});
     }
 }
 

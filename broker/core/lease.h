@@ -5,6 +5,8 @@
  * when that worker makes no progress (ps_session_stall_ms), at the latest at hard_ms. So a heartbeat of a thousand
  * leases moves nothing in the heap, and a worker whose session hangs while its heart beats loses them all the same.
  *
+ * A straggler's job has two, each the other's twin: the first result is the job's, and the other is told to stop.
+ *
  * Invariant: a lease is in one session's list and in the heap while its job is LEASED, and in the pending list and
  * not in the heap while it is REPORTED or DECIDED. */
 #ifndef PS_BROKER_CORE_LEASE_H
@@ -15,8 +17,11 @@
 
 #include "base/bytes.h"
 #include "base/heap.h"
+#include "broker/core/life.h"
+#include "proto/messages.h"
 
 struct ps_core;
+struct ps_job;
 
 #define PS_LEASE_MARGIN_MS 10000              /* beyond the run time: hand-over, kill, the way back */
 #define PS_LEASE_RATE      (1024 * 1024)      /* bytes a second at which a sample is sure to arrive */
@@ -32,6 +37,7 @@ struct ps_lease {
     uint32_t kept_bytes;
     uint32_t job;
     uint32_t session;    /* who has it; 0: nobody any more (reported), or nobody ever (decided) */
+    uint32_t twin;       /* the job's other lease; 0: none */
     uint32_t prev, next; /* in the session's or the pending list */
     uint32_t beat;       /* number of the last heartbeat that named it running; 0: none */
     uint32_t allow_ms;   /* from start to due */
@@ -43,6 +49,15 @@ struct ps_lease {
 };
 
 struct ps_lease *ps_lease_at(const struct ps_core *core, uint32_t lease);
+/* A leased job's lease of that name at that session: its first or its second; 0 when it has none such. */
+uint32_t ps_lease_of(const struct ps_core *core, const struct ps_job *job, uint32_t session, uint64_t boot,
+                     uint64_t seq);
+struct ps_part_lease_ref ps_lease_ref(const struct ps_core *core, uint32_t lease);
+/* It ended at its worker without a result (event FREE or LOSE): its twin goes on alone, or the job's life does. */
+void ps_lease_over(struct ps_core *core, uint32_t lease, enum ps_life_event event,
+                   const struct ps_life *args);
+/* Its twin, if it has one, is not wanted any more: that one's worker is told, and the job's place is this. */
+void ps_lease_drop_twin(struct ps_core *core, uint32_t lease);
 /* Makes a lease of a job for a session (boot, seq: as given), or, with session 0, the record of a decision. It is in no
  * list yet. 0 at the limit. */
 uint32_t ps_lease_new(struct ps_core *core, uint32_t job, uint32_t session, uint64_t boot, uint64_t seq);

@@ -2,14 +2,6 @@
 
 #include "broker/core/state.h"
 
-static struct ps_part_lease_ref ref_of(const struct ps_core *core, uint32_t lease_number)
-{
-    const struct ps_lease *lease = ps_lease_at(core, lease_number);
-
-    return (struct ps_part_lease_ref){
-        .boot = lease->boot, .seq = lease->seq, .job = ps_job_at(core, lease->job)->id};
-}
-
 /* To the master, if one is there to hear it. */
 static void tell_master(struct ps_core *core, struct ps_lease *lease, struct ps_bytes record)
 {
@@ -110,7 +102,7 @@ static void take_back(struct ps_core *core, uint32_t number, bool tell)
     uint32_t lease = ps_job_at(core, number)->place, session = ps_lease_at(core, lease)->session;
 
     if (tell)
-        ps_session_cancelled(core, session, ref_of(core, lease));
+        ps_session_cancelled(core, session, ps_lease_ref(core, lease));
     ps_job_at(core, number)->place = 0;
     ps_lease_drop(core, lease);
 }
@@ -118,11 +110,14 @@ static void take_back(struct ps_core *core, uint32_t number, bool tell)
 static void report_leased(struct ps_core *core, uint32_t number, const struct ps_life *args)
 {
     struct ps_job *job = ps_job_at(core, number);
-    struct ps_lease *lease = ps_lease_at(core, job->place);
+    uint32_t reported = ps_lease_of(core, job, args->session, args->boot, args->seq);
+    struct ps_lease *lease;
 
-    if (lease->session != args->session || lease->boot != args->boot || lease->seq != args->seq)
+    ps_lease_drop_twin(core, reported ? reported : job->place);
+    lease = ps_lease_at(core, job->place);
+    if (!reported)
         ps_session_cancelled(core, lease->session,
-                             ref_of(core, job->place)); /* a second copy: not needed now */
+                             ps_lease_ref(core, job->place)); /* a second copy: not needed now */
     ps_lease_stop(core, job->place);
     lease->session = args->session;
     lease->boot = args->boot;
@@ -210,6 +205,7 @@ static void drop_leased(struct ps_core *core, uint32_t number, const struct ps_l
     uint16_t engine = ps_job_at(core, number)->engine;
     uint64_t id = ps_job_at(core, number)->id;
 
+    ps_lease_drop_twin(core, ps_job_at(core, number)->place);
     take_back(core, number, true);
     ps_job_drop(core, number);
     ps_engine_refresh(core, engine);
@@ -248,7 +244,7 @@ static void drop_pending(struct ps_core *core, uint32_t number)
     uint64_t id = ps_job_at(core, number)->id;
 
     if (session)
-        ps_session_committed(core, session, ref_of(core, lease));
+        ps_session_committed(core, session, ps_lease_ref(core, lease));
     ps_lease_unpend(core, lease);
     ps_job_at(core, number)->place = 0;
     ps_lease_drop(core, lease);

@@ -139,17 +139,24 @@ struct parcel {
     struct ps_engine_set seen; /* their engines */
 };
 
+static struct ps_part_lease part_of(const struct ps_core *core, uint32_t number, uint32_t run_ms)
+{
+    const struct ps_lease *lease = ps_lease_at(core, number);
+    const struct ps_job *job = ps_job_at(core, lease->job);
+
+    return (struct ps_part_lease){.seq = lease->seq,
+                                  .job = job->id,
+                                  .engine = ps_names_text(&core->engine_names, job->engine),
+                                  .run_ms = run_ms,
+                                  .band = job->band,
+                                  .alone = lease->alone};
+}
+
 static void add_lease(struct ps_core *core, struct parcel *parcel, uint32_t number)
 {
-    struct ps_job *job = ps_job_at(core, number);
-    const struct ps_session *session = ps_session_at(core, parcel->session);
-    const struct ps_offer *offer = ps_session_offer(session, job->engine);
-    uint32_t run_ms = job->run_ms          ? job->run_ms
-                      : offer->part.run_ms ? offer->part.run_ms
-                                           : core->options.run_ms;
-    const struct ps_lease *lease;
+    const struct ps_job *job = ps_job_at(core, number);
+    uint32_t run_ms = ps_job_run_ms(core, job, parcel->session);
 
-    run_ms = PS_MIN(PS_MIN(run_ms, PS_LEASE_MAX_MS), ps_job_left_ms(job));
     ps_life(core, number, PS_LIFE_LEASE,
             &(struct ps_life){.session = parcel->session,
                               .boot = core->options.boot,
@@ -158,15 +165,8 @@ static void add_lease(struct ps_core *core, struct parcel *parcel, uint32_t numb
                               .allow_ms = ps_lease_allow_ms(run_ms, ps_sample_at(core, job->sample)->size)});
     if (job->state != PS_JOB_LEASED)
         return; /* no memory for a lease: it goes on waiting */
-    lease = ps_lease_at(core, job->place);
     ps_engine_set_put(&parcel->seen, job->engine, true);
-    core->scratch[parcel->n++] =
-        (struct ps_part_lease){.seq = lease->seq,
-                               .job = job->id,
-                               .engine = ps_names_text(&core->engine_names, job->engine),
-                               .run_ms = run_ms,
-                               .band = job->band,
-                               .alone = lease->alone};
+    core->scratch[parcel->n++] = part_of(core, job->place, run_ms);
 }
 
 static bool has_room(const struct ps_core *core, const struct parcel *parcel)
@@ -229,6 +229,30 @@ static uint32_t dispatch(struct ps_core *core, uint32_t number)
     ps_queue_charge(core, job->owner, job->band, parcel.n);
     send_job(core, &parcel, sample, have);
     return parcel.n;
+}
+
+void ps_schedule_copy(struct ps_core *core, uint32_t number, uint32_t session)
+{
+    struct ps_lease *lease = ps_lease_at(core, number);
+    const struct ps_job *job = ps_job_at(core, lease->job);
+    const struct ps_sample *sample = ps_sample_at(core, job->sample);
+    uint32_t run_ms = ps_job_run_ms(core, job, session), copy;
+
+    if (!may_lease(core))
+        return;
+    copy = ps_lease_new(core, lease->job, session, core->options.boot, ++core->seq);
+    if (!copy)
+        return;
+    if (ps_lease_start(core, copy, ps_lease_allow_ms(run_ms, sample->size), false)) {
+        ps_pool_give(&core->leases, copy);
+        return;
+    }
+    lease->twin = copy;
+    ps_lease_at(core, copy)->twin = number;
+    ps_session_refresh(core, session);
+    core->scratch[0] = part_of(core, copy, run_ms);
+    send_job(core, &(struct parcel){.session = session, .n = 1}, sample,
+             sample->holder == session && sample->holder_n > 1);
 }
 
 uint32_t ps_schedule(struct ps_core *core)

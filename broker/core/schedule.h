@@ -15,5 +15,7 @@ struct ps_core;
 
 /* Leases what can be leased. Returns how many. */
 uint32_t ps_schedule(struct ps_core *core);
+/* Leases the job of a lease that runs once more, to another session, as its twin; not at a limit, or without memory. */
+void ps_schedule_copy(struct ps_core *core, uint32_t lease, uint32_t session);
 
 #endif

@@ -221,11 +221,10 @@ static void give_back_leases(struct ps_core *core, uint32_t number, enum ps_sess
     struct ps_session *session = ps_session_at(core, number);
 
     while (session->held && !core->failed) {
-        const struct ps_lease *lease = ps_lease_at(core, session->held);
-        bool suspect = how == PS_END_LOST && ps_lease_running(core, lease);
+        bool suspect = how == PS_END_LOST && ps_lease_running(core, ps_lease_at(core, session->held));
 
-        ps_life(core, lease->job, suspect ? PS_LIFE_LOSE : PS_LIFE_FREE,
-                &(struct ps_life){.reason = reason, .dead = how == PS_END_LOST});
+        ps_lease_over(core, session->held, suspect ? PS_LIFE_LOSE : PS_LIFE_FREE,
+                      &(struct ps_life){.reason = reason, .dead = how == PS_END_LOST});
     }
     give_up_results(core, number);
 }

@@ -18,6 +18,7 @@
 #include "broker/core/sample.h"
 #include "broker/core/schedule.h"
 #include "broker/core/session.h"
+#include "broker/core/straggler.h"
 #include "broker/core/stray.h"
 #include "broker/core/transfer.h"
 #include "proto/codec.h"
@@ -72,12 +73,14 @@ struct ps_core {
 
     uint32_t stray_first, stray_last; /* oldest first */
     uint64_t strays_ms;               /* when they were last looked through */
+    uint64_t stragglers_ms;           /* when they are looked for next */
     uint32_t unsettled;               /* engine to begin with in the next ps_engines_settle */
     bool settle;                      /* jobs were queued that no worker can do: don't wait for the tick */
     struct ps_fleet fleet;
     struct ps_part_lease scratch[PS_ENGINES_MAX]; /* a JOB in the making */
 
-    uint64_t committed_n, lost_n, late_n, buried_n, unavailable_n, expired_n, cancelled_n, requeued_n;
+    uint64_t committed_n, lost_n, late_n, buried_n, unavailable_n, expired_n, cancelled_n, requeued_n,
+        copied_n;
     uint64_t refused_beats_n, refused_epochs_n, dropped_chunks_n;
 };
 

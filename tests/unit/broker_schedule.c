@@ -1,7 +1,9 @@
 /* Who gets what: bands, deadlines, shares, samples whole, credit, affinity, limits. */
 #include "broker_stage.h"
 
-enum { MASTER = 1, WORKER = 2, OTHER = 3, BEAT = 9 };
+#include "broker/core/straggler.h"
+
+enum { MASTER = 1, WORKER = 2, OTHER = 3, BEAT = 9, OTHER_BEAT = 10 };
 
 static int setup(void **state)
 {
@@ -387,6 +389,99 @@ static void a_popular_sample(void **state)
     assert_int_equal(stage_counts(stage).owners, 0);
 }
 
+/* One job runs ten times its engine's usual time while another worker is idle: it gets a second lease there, and the first
+ * result is the job's. */
+static void a_straggler_runs_elsewhere_too(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session slow, other;
+    struct ps_part_lease lease, copy;
+    struct stage_beater beaters[2] = {{BEAT, &slow, {0}}, {OTHER_BEAT, &other, {0}}};
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 1000);
+    slow = stage_worker(stage, WORKER, "clamav", 1, 64);
+    for (uint64_t i = 1; i <= PS_STRAGGLER_USUAL_N; i++) {
+        SUBMIT(stage, MASTER, .job = i * 256);
+        stage_turn(stage);
+        lease = stage_job(stage, WORKER);
+        stage_say(stage, WORKER,
+                  PS_MSG(RESULT, .boot = STAGE_BOOT, .seq = lease.seq, .job = lease.job,
+                         .engine = PS_BYTES_LIT("clamav"), .outcome = PS_OUTCOME_UNDETECTED,
+                         .run_us = 1000000));
+        stage_committed(stage, MASTER, lease.job);
+    }
+    SUBMIT(stage, MASTER, .job = 100 * 256, .deadline_ms = 60000);
+    stage_turn(stage);
+    lease = stage_job(stage, WORKER);
+    other = stage_worker(stage, OTHER, "clamav", 1, 64);
+    beaters[0].running = (struct ps_part_lease_ref){STAGE_BOOT, lease.seq, lease.job};
+    stage_pass_beating(stage, PS_STRAGGLER_MIN_MS - 1000, beaters, 2);
+    stage_expect_none(stage, OTHER, PS_MSG_JOB);
+    stage_pass_beating(stage, 3000, beaters, 2);
+    copy = stage_job(stage, OTHER);
+    assert_int_equal(copy.job, lease.job);
+    assert_int_not_equal(copy.seq, lease.seq);
+    assert_int_equal(stage_counts(stage).leased, 1);
+    assert_int_equal(stage_counts(stage).copied, 1);
+    assert_null(ps_core_check(stage->core));
+
+    (void)stage_master(stage, MASTER, 1000); /* it was silent meanwhile */
+    stage_result(stage, OTHER, STAGE_BOOT, copy.seq, copy.job, "clamav");
+    stage_turn(stage);
+    (void)stage_expect(stage, MASTER, PS_MSG_RESULT);
+    (void)stage_expect(stage, WORKER, PS_MSG_CANCEL);
+    stage_result(stage, WORKER, STAGE_BOOT, lease.seq, lease.job, "clamav"); /* it was about to finish */
+    assert_int_equal(stage_counts(stage).late, 1);
+    stage_committed(stage, MASTER, copy.job);
+    stage_turn(stage);
+    assert_int_equal(stage_counts(stage).jobs, 0);
+    assert_int_equal(stage_counts(stage).leases, 0);
+}
+
+/* Either of the two may be lost: the other goes on, and nobody is blamed. */
+static void a_lost_twin_leaves_the_other(void **state)
+{
+    for (int first = 0; first < 2; first++) {
+        struct stage *stage = stage_new();
+        struct stage_session slow, other;
+        struct ps_part_lease lease, copy;
+        struct stage_beater beaters[2] = {{BEAT, &slow, {0}}, {OTHER_BEAT, &other, {0}}};
+
+        stage_open(stage);
+        (void)stage_master(stage, MASTER, 1000);
+        slow = stage_worker(stage, WORKER, "clamav", 1, 64);
+        for (uint64_t i = 1; i <= PS_STRAGGLER_USUAL_N; i++) {
+            SUBMIT(stage, MASTER, .job = i * 256);
+            stage_turn(stage);
+            lease = stage_job(stage, WORKER);
+            stage_result(stage, WORKER, STAGE_BOOT, lease.seq, lease.job, "clamav");
+            stage_committed(stage, MASTER, lease.job);
+        }
+        SUBMIT(stage, MASTER, .job = 100 * 256);
+        stage_turn(stage);
+        lease = stage_job(stage, WORKER);
+        other = stage_worker(stage, OTHER, "clamav", 1, 64);
+        beaters[0].running = (struct ps_part_lease_ref){STAGE_BOOT, lease.seq, lease.job};
+        stage_pass_beating(stage, PS_STRAGGLER_MIN_MS + 2000, beaters, 2);
+        copy = stage_job(stage, OTHER);
+        stage_event(stage, PS_EVENT_FULL, first ? WORKER : OTHER);
+        assert_null(ps_core_check(stage->core));
+        assert_int_equal(stage_counts(stage).leased, 1);
+        assert_int_equal(stage_counts(stage).lost, 0);
+        (void)stage_master(stage, MASTER, 1000);
+        if (first)
+            stage_result(stage, OTHER, STAGE_BOOT, copy.seq, copy.job, "clamav");
+        else
+            stage_result(stage, WORKER, STAGE_BOOT, lease.seq, lease.job, "clamav");
+        assert_int_equal(stage_counts(stage).late, 0);
+        stage_committed(stage, MASTER, 100 * 256);
+        assert_int_equal(stage_counts(stage).jobs, 0);
+        stage_free(stage);
+    }
+    (void)state;
+}
+
 /* What a job costs while it waits, beside its sample's bytes: a million of them are in memory at once. */
 static void a_waiting_job_is_small(void **state)
 {
@@ -439,6 +534,8 @@ int main(void)
         T(run_time_is_the_masters_the_engines_or_the_default),
         T(a_popular_sample),
         T(a_waiting_job_is_small),
+        T(a_straggler_runs_elsewhere_too),
+        T(a_lost_twin_leaves_the_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
