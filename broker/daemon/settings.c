@@ -23,7 +23,7 @@ const struct ps_opt ps_broker_options[] = {
      "Jobs in memory; above, masters wait."},
     {"workers-max", 0, PS_OPT_U64, AT(workers_max), 1, PS_WORKERS_MAX, "1024", "n",
      "Workers with a session."},
-    {"owners-max", 0, PS_OPT_U64, AT(owners_max), 1, 10000000, "65536", "n",
+    {"owners-max", 0, PS_OPT_U64, AT(owners_max), 1, 65535, "65535", "n",
      "Owners with jobs in memory; above, masters wait."},
     {"inline-budget", 0, PS_OPT_U64, AT(inline_budget), MIB, 64 * GIB, "256M", "bytes",
      "Small samples kept in memory with their jobs; above, masters wait."},
