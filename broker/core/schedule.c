@@ -41,10 +41,8 @@ static uint32_t best_job(const struct ps_core *core)
  * that thousands ask for costs no more than another. */
 static uint32_t neighbour(const struct ps_core *core, const struct ps_job *job, bool forward)
 {
-    uint32_t first = ps_sample_at(core, job->sample)->first, number = forward ? job->sibling_next
-                                                                      : ps_job_at(core, first) == job
-                                                                          ? 0
-                                                                          : job->sibling_prev;
+    bool first = ps_job_at(core, ps_sample_at(core, job->sample)->first) == job;
+    uint32_t number = forward ? job->sibling_next : first ? 0 : job->sibling_prev;
     const struct ps_job *other = number ? ps_job_at(core, number) : NULL;
 
     if (!other || other->id / PS_JOB_ORDINALS != job->id / PS_JOB_ORDINALS || other->owner != job->owner ||
