@@ -54,7 +54,7 @@ static struct ps_part_worker describe(const struct ps_core *core, const struct p
                                    .slots = session->slots,
                                    .window = session->window,
                                    .held = session->held_n,
-                                   .running = session->running_n,
+                                   .running = PS_MIN(session->named_n, session->held_n),
                                    .done = session->done_n,
                                    .lost = session->lost_n,
                                    .silent_ms = (uint32_t)(core->now_ms - session->heard_ms),

@@ -298,4 +298,5 @@ void ps_from_beat(struct ps_core *core, const struct ps_event *event)
     session->running_n = 0;
     while (ps_lease_ref_next(&running, &ref))
         name_running(core, number, &ref);
+    session->named_n = session->running_n;
 }

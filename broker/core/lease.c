@@ -125,7 +125,7 @@ int ps_lease_start(struct ps_core *core, uint32_t number, uint32_t allow_ms, boo
     ps_sample_sent(ps_sample_at(core, ps_job_at(core, lease->job)->sample), lease->session);
     if (running) {
         session->beat = PS_MAX(session->beat, 1u);
-        session->running_n++;
+        session->named_n = ++session->running_n;
         lease->beat = session->beat;
     }
     return 0;

@@ -54,7 +54,8 @@ struct ps_session {
     int tier;                   /* place in ready lists, -1: none */
     uint32_t slots, window;     /* its words */
     uint32_t held, held_last;   /* leases in its hands, oldest first */
-    uint32_t held_n, running_n; /* how many; running by the last heartbeat */
+    uint32_t held_n, running_n; /* how many; running by the last heartbeat and not ended since */
+    uint32_t named_n;           /* running at the last heartbeat, ended since or not: FLEET tells these */
     uint32_t alone_n;           /* leases of suspects among them */
     uint32_t beat;              /* heartbeats with names so far; names in leases refer to it */
     uint32_t allow_max_ms;      /* longest run time with margin among its leases since it was last empty */

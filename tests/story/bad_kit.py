@@ -120,7 +120,6 @@ def all_done(stack, seconds=120):
 
 def metric(stack, name):
     """A number of /metrics; with labels in the name too."""
-    connection_answer = stack.api("GET", "/healthz/../metrics")
     for line in stack.api("GET", "/metrics").body.decode().splitlines():
         if line.startswith(name + " "):
             return int(line.rsplit(" ", 1)[1])

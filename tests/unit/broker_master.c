@@ -367,6 +367,43 @@ static void fleet_tells_of_workers_and_queues(void **state)
     assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FLEET)->FLEET.workers.n, 2);
 }
 
+/* Short jobs come and go between two heartbeats; told is what the last one named, not what is left of it. */
+static void fleet_tells_what_the_last_heartbeat_named(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session session;
+    struct ps_part_lease_ref running[2];
+    struct ps_list_worker workers;
+    struct ps_part_worker worker;
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    session = stage_worker(stage, WORKER, "clamav", 2, 4);
+    for (uint64_t i = 1; i <= 4; i++)
+        SUBMIT(stage, MASTER, .job = i * 256);
+    stage_turn(stage);
+    for (int i = 0; i < 2; i++) {
+        struct ps_part_lease lease = stage_job(stage, WORKER);
+
+        running[i] = (struct ps_part_lease_ref){STAGE_BOOT, lease.seq, lease.job};
+    }
+    stage_beat(stage, BEAT, &session, running, 2);
+    for (int i = 0; i < 2; i++)
+        stage_result(stage, WORKER, running[i].boot, running[i].seq, running[i].job, "clamav");
+    stage_forget(stage);
+    stage_pass(stage, 1000);
+    workers = stage_expect(stage, MASTER, PS_MSG_FLEET)->FLEET.workers;
+    assert_true(ps_worker_next(&workers, &worker));
+    assert_int_equal(worker.held, 2);
+    assert_int_equal(worker.running, 2);
+    stage_beat(stage, BEAT, &session, NULL, 0);
+    stage_forget(stage);
+    stage_pass(stage, 1000);
+    workers = stage_expect(stage, MASTER, PS_MSG_FLEET)->FLEET.workers;
+    assert_true(ps_worker_next(&workers, &worker));
+    assert_int_equal(worker.running, 0);
+}
+
 /* Thousands of workers with long texts: what would not fit into a frame is left out. */
 static void fleet_is_bounded(void **state)
 {
@@ -572,6 +609,7 @@ int main(void)
         T(results_without_a_copy_are_said_again),
         T(a_result_that_nobody_has_any_more_is_made_again),
         T(fleet_tells_of_workers_and_queues),
+        T(fleet_tells_what_the_last_heartbeat_named),
         T(fleet_is_bounded),
         T(pieces_go_to_who_asked),
         T(a_sample_that_is_gone_is_told),
