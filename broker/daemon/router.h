@@ -39,8 +39,14 @@ struct ps_router_config {
     size_t tcp_n;
     uint32_t peers_max;   /* numbers 1..peers_max */
     size_t backlog_bytes; /* per peer */
+    /* CURVE on TCP: our secret key as Z85, and the ZAP domain that decides who may connect; NULL: none. */
+    const char *secret_key, *zap_domain;
+    const char *monitor; /* inproc address where handshakes that fail are told; NULL: nowhere */
+    /* Whose a message is: user is what ZAP said of its connection (NULL: nothing, as on the UNIX socket). False: the
+     * message is dropped. */
+    bool (*identify)(void *ctx, const char *user, uint32_t *ret_who);
     /* A whole message came: its records, the frames that they carry (may be moved out). */
-    void (*on_message)(void *ctx, uint32_t peer, struct ps_bytes records, zmq_msg_t *carried,
+    void (*on_message)(void *ctx, uint32_t peer, uint32_t who, struct ps_bytes records, zmq_msg_t *carried,
                        size_t carried_n);
     /* May a silent peer be forgotten? */
     bool (*is_bound)(void *ctx, uint32_t peer);
@@ -75,6 +81,7 @@ void ps_router_tidy(struct ps_router *self, uint64_t now_ms);
 struct ps_router_counts {
     uint32_t peers;
     uint64_t ignored; /* messages of strangers: own routing ids, or no room for one more peer */
+    uint64_t denied;  /* messages whose connection has no right to them (any more) */
     uint64_t unsent;  /* records that could not be encoded or kept */
 };
 struct ps_router_counts ps_router_counts(const struct ps_router *self);
