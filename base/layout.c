@@ -85,7 +85,7 @@ static int find_lib(char ret_lib[PS_PATH_MAX], const char *home, struct ps_error
                 : put_path(ret_lib, "/opt/phagescan", "", reterr);
 }
 
-/* The three places that the rest hangs from: conf, state, run. home is NULL for root. */
+/* The places that the rest hangs from: conf with keys, state, run. home is NULL for root. */
 static int find_roots(struct ps_layout *l, const char *home, struct ps_error *reterr)
 {
     const char *given = setting("PHAGESCAN_STATE");
@@ -95,14 +95,17 @@ static int find_roots(struct ps_layout *l, const char *home, struct ps_error *re
         return rc;
     if (given) {
         (void)((rc = put_path(l->conf, given, "/phagescan.conf", reterr)) ||
+               (rc = put_path(l->keys, given, "/keys", reterr)) ||
                (rc = put_path(l->state, given, "", reterr)) ||
                (rc = put_path(l->run, given, "/run", reterr)));
     } else if (home) {
         (void)((rc = put_path(l->conf, home, "/.config/phagescan/phagescan.conf", reterr)) ||
+               (rc = put_path(l->keys, home, "/.config/phagescan/keys", reterr)) ||
                (rc = put_path(l->state, home, "/.local/state/phagescan", reterr)) ||
                (rc = put_path(l->run, l->state, "/run", reterr)));
     } else {
         (void)((rc = put_path(l->conf, "/etc/phagescan/phagescan.conf", "", reterr)) ||
+               (rc = put_path(l->keys, "/etc/phagescan/keys", "", reterr)) ||
                (rc = put_path(l->state, "/var/lib/phagescan", "", reterr)) ||
                (rc = put_path(l->run, "/run/phagescan", "", reterr)));
     }

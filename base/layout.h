@@ -13,6 +13,7 @@ struct ps_layout {
     char lib[PS_PATH_MAX];  /* programs, engines, www: /opt/phagescan or ~/.local/lib/phagescan (or the build)
                              */
     char conf[PS_PATH_MAX]; /* the configuration file */
+    char keys[PS_PATH_MAX]; /* beside it: broker.key, and allowed/ with the keys that may connect */
     char state[PS_PATH_MAX];       /* /var/lib/phagescan, ~/.local/state/phagescan */
     char pg[PS_PATH_MAX];          /* state/pg: the private cluster */
     char store[PS_PATH_MAX];       /* state/store: samples */

@@ -204,6 +204,7 @@ static void on_message(struct ps_core *core, const struct ps_event *event)
 {
     uint32_t session = core->connections[event->peer].session;
 
+    core->connections[event->peer].who = event->who;
     if (event->msg->id == PS_MSG_BEAT) {
         ps_from_beat(core, event);
         return;
@@ -314,6 +315,9 @@ int ps_core_step(struct ps_core *core, uint64_t now_ms, const struct ps_event *e
         break;
     case PS_EVENT_TICK:
         tick(core);
+        break;
+    case PS_EVENT_BANNED:
+        ps_sessions_ban(core, event->who);
         break;
     case PS_EVENT_STOP:
         ps_sessions_stop(core, "the broker stops");

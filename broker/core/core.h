@@ -50,9 +50,10 @@ enum ps_event_kind {
     PS_EVENT_BAD,     /* a peer said what does not decode */
     PS_EVENT_GONE,    /* a peer's connection is no more; its session may come back on another */
     PS_EVENT_FULL,    /* a peer does not read: its session is over */
-    PS_EVENT_TURN,    /* a batch of events is over: schedule, and send what was gathered */
-    PS_EVENT_TICK,    /* a turn, and time has passed: at least every PS_CORE_TICK_MS */
-    PS_EVENT_STOP     /* the broker ends: say BYE to all */
+    PS_EVENT_BANNED, /* who may not be here any more: its sessions are over, and nothing that they held is to blame */
+    PS_EVENT_TURN, /* a batch of events is over: schedule, and send what was gathered */
+    PS_EVENT_TICK, /* a turn, and time has passed: at least every PS_CORE_TICK_MS */
+    PS_EVENT_STOP  /* the broker ends: say BYE to all */
 };
 
 #define PS_CORE_TICK_MS 100 /* the daemon ticks so often */
@@ -61,7 +62,9 @@ enum ps_event_kind {
 
 struct ps_event {
     enum ps_event_kind kind;
-    uint32_t peer;            /* MESSAGE, BAD, GONE, FULL: which connection, 1..peers_max */
+    uint32_t peer; /* MESSAGE, BAD, GONE, FULL: which connection, 1..peers_max */
+    uint32_t who;  /* MESSAGE: whose it is by proof, a number of the daemon's; 0: nobody in particular. A
+                                 session goes on, and beats, only for who opened it. BANNED: of whom */
     const struct ps_msg *msg; /* MESSAGE: decoded (or with lists of items) */
     struct ps_bytes record;   /* MESSAGE: the same encoded, to pass on and to keep */
     void *carry;              /* MESSAGE that carries: handle of its frame, given to pass; else NULL */

@@ -289,7 +289,8 @@ void ps_from_beat(struct ps_core *core, const struct ps_event *event)
     struct ps_list_lease_ref running = msg->running;
     struct ps_part_lease_ref ref;
 
-    if (!session || session->role != PS_ROLE_WORKER || !ps_session_token_is(session, msg->token)) {
+    if (!session || session->role != PS_ROLE_WORKER || !ps_session_token_is(session, msg->token) ||
+        session->who != event->who) {
         core->refused_beats_n++;
         return;
     }

@@ -142,12 +142,13 @@ static void turn_away(struct ps_core *core, uint32_t peer, const char *code, con
 }
 
 /* The session that hello wants to go on with, if it can prove that it is its own. */
-static uint32_t old_session(const struct ps_core *core, const struct ps_msg_HELLO *hello)
+static uint32_t old_session(const struct ps_core *core, uint32_t who, const struct ps_msg_HELLO *hello)
 {
     uint32_t number = ps_session_find(core, hello->session);
 
     if (!number || !ps_session_token_is(ps_session_at(core, number), hello->token) ||
-        ps_session_at(core, number)->role != (enum ps_role)hello->role)
+        ps_session_at(core, number)->role != (enum ps_role)hello->role ||
+        ps_session_at(core, number)->who != who)
         return 0;
     return number;
 }
@@ -170,9 +171,11 @@ static void resume(struct ps_core *core, uint32_t number, uint32_t peer, const s
 
 void ps_session_hello(struct ps_core *core, uint32_t peer, const struct ps_msg_HELLO *hello)
 {
-    uint32_t bound = core->connections[peer].session, number = old_session(core, hello);
+    uint32_t bound = core->connections[peer].session, number;
+    uint32_t who = core->connections[peer].who;
     bool master = hello->role == PS_ROLE_MASTER;
 
+    number = old_session(core, who, hello);
     if (bound && bound != number) {
         ps_session_detach(core, bound); /* the connection is for the new one */
         ps_session_end(core, bound, PS_END_CLEAN, "said HELLO again");
@@ -190,6 +193,7 @@ void ps_session_hello(struct ps_core *core, uint32_t peer, const struct ps_msg_H
     } else if (!(number = open_session(core, hello->role, hello->name))) {
         turn_away(core, peer, "full", "out of memory");
     } else {
+        ps_session_at(core, number)->who = who;
         attach(core, number, peer);
         welcome(core, number, hello, false);
     }
@@ -283,6 +287,17 @@ void ps_session_refuse(struct ps_core *core, uint32_t session, const char *code,
 {
     ps_core_send(core, session, PS_MSG(REFUSED, .code = ps_bytes_of(code), .reason = ps_bytes_of(reason)));
     ps_session_end(core, session, PS_END_CLEAN, reason);
+}
+
+void ps_sessions_ban(struct ps_core *core, uint32_t who)
+{
+    uint32_t next;
+
+    for (uint32_t at = core->session_first; at && who; at = next) {
+        next = ps_session_at(core, at)->next;
+        if (ps_session_at(core, at)->who == who)
+            ps_session_refuse(core, at, "denied", "its key was removed, or its rights changed");
+    }
 }
 
 void ps_session_detach(struct ps_core *core, uint32_t number)

@@ -41,6 +41,7 @@ struct ps_session {
     char name[PS_NAME_MAX + 1]; /* what it calls itself: quote it */
     enum ps_role role;
     uint32_t peer;       /* its connection; 0 while it is away */
+    uint32_t who;        /* opened it: see struct ps_event */
     uint32_t prev, next; /* in the list of all sessions */
     uint64_t heard_ms;   /* last sign of life, core time */
     uint64_t sent_ms;    /* when it was last sent something */
@@ -89,6 +90,8 @@ enum ps_session_end {
 void ps_session_end(struct ps_core *core, uint32_t session, enum ps_session_end how, const char *reason);
 /* Says REFUSED and BYE in one: ends the session cleanly because of what it did. */
 void ps_session_refuse(struct ps_core *core, uint32_t session, const char *code, const char *reason);
+/* Ends all sessions of who, 0 excepted. */
+void ps_sessions_ban(struct ps_core *core, uint32_t who);
 /* The connection is gone, the session waits for another. */
 void ps_session_detach(struct ps_core *core, uint32_t session);
 

@@ -26,6 +26,7 @@
 /* What is known of a connection. */
 struct ps_connection {
     uint32_t session;    /* 0: none */
+    uint32_t who;        /* of its last message */
     uint64_t refused_ms; /* when it was last told to say HELLO; such a word is not repeated within a second */
 };
 

@@ -27,6 +27,7 @@ static int block_signals(int *ret_fd, struct ps_error *reterr)
     (void)sigemptyset(&set); /* none of these can fail with good arguments */
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -18,10 +18,14 @@
 
 #define ADDRESS_BYTES 5    /* an id of libzmq's own making: a zero and a counter */
 #define HANDSHAKE_MS  5000 /* a connection that says nothing is closed */
+#define WATCHED       (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+#define KEEPALIVE_S   30 /* an idle TCP connection is probed so often, and given up */
+#define KEEPALIVE_N   3  /* after so many probes without an answer */
 
 struct peer {
     uint8_t address[ADDRESS_BYTES]; /* key of the table */
     uint32_t number;
+    uint32_t who; /* by the proof of its first message */
     struct ps_postbox box;
     uint64_t heard_ms;
     bool listed;  /* in the list of those that have something to be sent */
@@ -35,8 +39,9 @@ struct peer {
 struct ps_router {
     struct ps_router_config config;
     void *socket;
-    struct peer **peers; /* owned, by number */
-    uint32_t *free;      /* owned stack of numbers */
+    char (*tcp)[PS_ROUTER_ENDPOINT_MAX]; /* owned: bound TCP endpoints */
+    struct peer **peers;                 /* owned, by number */
+    uint32_t *free;                      /* owned stack of numbers */
     uint32_t free_n;
     struct peer *by_address;
     struct peer *listed; /* have something to be sent */
@@ -51,6 +56,14 @@ static bool set_int(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof(value)) == 0;
 }
 
+/* A peer's machine that vanished is noticed by its silence; its connection, by these. */
+static bool set_keepalive(void *socket)
+{
+    return set_int(socket, ZMQ_TCP_KEEPALIVE, 1) && set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_N);
+}
+
 static bool set_options(void *socket)
 {
     const int64_t frame_max = PS_FRAME_MAX;
@@ -59,7 +72,8 @@ static bool set_options(void *socket)
            set_int(socket, ZMQ_SNDHWM, PS_ROUTER_SEND_HWM) &&
            set_int(socket, ZMQ_RCVHWM, PS_ROUTER_RECEIVE_HWM) && set_int(socket, ZMQ_ROUTER_MANDATORY, 1) &&
            set_int(socket, ZMQ_SNDTIMEO, 0) && set_int(socket, ZMQ_RCVTIMEO, 0) &&
-           set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+           set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+           set_keepalive(socket);
 }
 
 /* libzmq would unlink the path of a broker that lives, and bind with the umask's mode: so it gets a socket of ours. */
@@ -73,11 +87,52 @@ static int open_socket(struct ps_router *self, struct ps_error *reterr)
         return ps_error_set(reterr, PS_ERR_NOMEM, "no socket: %s", zmq_strerror(errno));
     if (flags < 0 || fcntl(self->config.listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return ps_error_set(reterr, PS_ERR_IO, "%s: %s", self->config.path, strerror(errno));
+    if (self->config.monitor && zmq_socket_monitor(self->socket, self->config.monitor, WATCHED))
+        return ps_error_set(reterr, PS_ERR_IO, "no monitor: %s", zmq_strerror(errno));
     if (!set_options(self->socket) || !set_int(self->socket, ZMQ_USE_FD, self->config.listen_fd) ||
         zmq_bind(self->socket, endpoint))
         return ps_error_set(reterr, PS_ERR_IO, "can't listen at %s: %s", self->config.path,
                             zmq_strerror(errno));
     self->config.listen_fd = -1; /* the socket's now */
+    return 0;
+}
+
+/* On TCP alone: the UNIX socket's wall is its directory's mode. libzmq lets in everybody with CURVE when nobody answers ZAP,
+ * so whoever answers is there before we bind and goes after we closed. */
+static bool set_curve(struct ps_router *self)
+{
+    const struct ps_router_config *config = &self->config;
+
+    return !config->secret_key || (set_int(self->socket, ZMQ_CURVE_SERVER, 1) &&
+                                   zmq_setsockopt(self->socket, ZMQ_CURVE_SECRETKEY, config->secret_key,
+                                                  strlen(config->secret_key) + 1) == 0 &&
+                                   zmq_setsockopt(self->socket, ZMQ_ZAP_DOMAIN, config->zap_domain,
+                                                  strlen(config->zap_domain)) == 0);
+}
+
+/* libzmq copies a socket's options at each bind: what is set between two binds holds for the later ones only. */
+static int bind_tcp(struct ps_router *self, struct ps_error *reterr)
+{
+    if (!self->config.tcp_n)
+        return 0;
+    self->tcp = ps_alloc(self->config.tcp_n, sizeof(*self->tcp));
+    if (!self->tcp)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    if (!set_int(self->socket, ZMQ_USE_FD, -1) || !set_curve(self))
+        return ps_error_set(reterr, PS_ERR_IO, "%s", zmq_strerror(errno));
+    for (size_t i = 0; i < self->config.tcp_n; i++) {
+        const char *where = self->config.tcp[i];
+        PS_FREE char *endpoint = ps_strf("tcp://%s", where);
+        size_t len = sizeof(self->tcp[i]);
+
+        if (!endpoint)
+            return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+        if (!set_int(self->socket, ZMQ_IPV6, where[0] == '[' || where[0] == '*') ||
+            zmq_bind(self->socket, endpoint) ||
+            zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->tcp[i], &len))
+            return ps_error_set(reterr, errno == EADDRINUSE ? PS_ERR_CONFLICT : PS_ERR_IO,
+                                "can't listen at %s: %s", endpoint, zmq_strerror(errno));
+    }
     return 0;
 }
 
@@ -100,6 +155,8 @@ int ps_router_new(struct ps_router **ret_self, const struct ps_router_config *co
     for (uint32_t i = config->peers_max; i > 0; i--)
         self->free[self->free_n++] = i;
     r = open_socket(self, reterr);
+    if (!r)
+        r = bind_tcp(self, reterr);
     if (r)
         ps_router_free(&self, 0);
     else
@@ -131,10 +188,13 @@ void ps_router_free(struct ps_router **self_p, int linger_ms)
     HASH_ITER (hh, self->by_address, peer, next)
         forget(self, peer);
     if (self->socket) {
+        /* The watch ends before its listener goes: see proto/peer/link.c. */
+        (void)zmq_socket_monitor(self->socket, NULL, 0); /* fails for strangers only, like what follows */
         (void)set_int(self->socket, ZMQ_LINGER, linger_ms);
         (void)zmq_close(self->socket); /* fails for strangers only */
     }
     ps_close_fd_p(&self->config.listen_fd);
+    free(self->tcp);
     free(self->peers);
     free(self->free);
     free(self);
@@ -146,6 +206,11 @@ void *ps_router_socket(struct ps_router *self)
     return self->socket;
 }
 
+const char *ps_router_tcp(const struct ps_router *self, size_t i)
+{
+    return self->tcp[i];
+}
+
 struct ps_router_counts ps_router_counts(const struct ps_router *self)
 {
     return self->counts;
@@ -153,7 +218,7 @@ struct ps_router_counts ps_router_counts(const struct ps_router *self)
 
 /* ---- peers ---- */
 
-static struct peer *make_peer(struct ps_router *self, const uint8_t *address)
+static struct peer *make_peer(struct ps_router *self, const uint8_t *address, uint32_t who)
 {
     struct peer *peer;
 
@@ -163,6 +228,7 @@ static struct peer *make_peer(struct ps_router *self, const uint8_t *address)
     if (!peer)
         return NULL;
     memcpy(peer->address, address, ADDRESS_BYTES);
+    peer->who = who;
     ps_postbox_init(&peer->box);
     HASH_ADD(hh, self->by_address, address, ADDRESS_BYTES, peer);
     if (!peer->hh.tbl) { /* no memory for its place in the table */
@@ -176,7 +242,8 @@ static struct peer *make_peer(struct ps_router *self, const uint8_t *address)
     return peer;
 }
 
-static struct peer *find_peer(struct ps_router *self, zmq_msg_t *address)
+/* An address belongs to who spoke from it first: libzmq's ids are easy to guess, and a peer may name itself so. */
+static struct peer *find_peer(struct ps_router *self, zmq_msg_t *address, uint32_t who)
 {
     const uint8_t *at = zmq_msg_data(address);
     struct peer *peer;
@@ -184,7 +251,9 @@ static struct peer *find_peer(struct ps_router *self, zmq_msg_t *address)
     if (zmq_msg_size(address) != ADDRESS_BYTES || at[0] != 0)
         return NULL;
     HASH_FIND(hh, self->by_address, at, ADDRESS_BYTES, peer);
-    return peer ? peer : make_peer(self, at);
+    if (!peer)
+        return make_peer(self, at, who);
+    return peer->who == who ? peer : NULL;
 }
 
 void ps_router_tidy(struct ps_router *self, uint64_t now_ms)
@@ -249,8 +318,24 @@ static void hand_over(struct ps_router *self, struct peer *peer, zmq_msg_t *part
 
     if (n > 1 + PS_ROUTER_CARRIED_N)
         records.len = 0; /* more than anybody may send: as good as nothing, which is bad enough */
-    self->config.on_message(self->config.ctx, peer->number, records, parts + 1,
+    self->config.on_message(self->config.ctx, peer->number, peer->who, records, parts + 1,
                             PS_MIN(n, (size_t)1 + PS_ROUTER_CARRIED_N) - 1);
+}
+
+/* The peer that a message is from; NULL: not to be heard. */
+static struct peer *sender(struct ps_router *self, zmq_msg_t *address, zmq_msg_t *first)
+{
+    struct peer *peer;
+    uint32_t who = 0;
+
+    if (!self->config.identify(self->config.ctx, zmq_msg_gets(first, "User-Id"), &who)) {
+        self->counts.denied++;
+        return NULL;
+    }
+    peer = find_peer(self, address, who);
+    if (!peer)
+        self->counts.ignored++;
+    return peer;
 }
 
 /* True when there was a message; its size is added to *bytes. */
@@ -266,13 +351,11 @@ static bool receive_one(struct ps_router *self, uint64_t now_ms, size_t *bytes)
     n = zmq_msg_more(&address) ? receive_parts(self->socket, parts) : 0;
     for (size_t i = 0; i < n && i <= PS_ROUTER_CARRIED_N; i++)
         *bytes += zmq_msg_size(&parts[i]);
-    peer = find_peer(self, &address);
-    if (peer && n) {
+    peer = n ? sender(self, &address, &parts[0]) : NULL;
+    if (peer) {
         peer->heard_ms = now_ms;
         peer->leaving = false;
         hand_over(self, peer, parts, n);
-    } else {
-        self->counts.ignored++;
     }
     for (size_t i = 0; i < n && i <= PS_ROUTER_CARRIED_N; i++)
         (void)zmq_msg_close(&parts[i]); /* a moved one is empty */

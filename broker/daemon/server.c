@@ -1,7 +1,9 @@
 #include "broker/daemon/server.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
 #include <zmq.h>
 
 #include "base/clock.h"
@@ -9,13 +11,16 @@
 #include "base/layout.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "broker/daemon/guard.h"
 #include "broker/daemon/router.h"
+#include "broker/daemon/zap.h"
 
 #define TIDY_MS 10000
 
 struct ps_server {
     void *context; /* libzmq's */
     struct ps_router *router;
+    struct ps_guard *guard; /* keys and rights of TCP peers */
     struct ps_core *core;
     int signal_fd;     /* lent */
     char *path;        /* of the socket; unlinked at the end */
@@ -70,9 +75,36 @@ static void step(struct ps_server *self, const struct ps_event *event)
         self->failed = r;
 }
 
+static bool identify(void *ctx, const char *user, uint32_t *ret_who)
+{
+    struct ps_server *self = ctx;
+
+    return ps_guard_identify(self->guard, user, ret_who);
+}
+
+/* Its sessions end; what it says from now on is dropped (libzmq can't close one connection of a ROUTER). */
+static void on_gone(void *ctx, uint32_t who)
+{
+    struct ps_server *self = ctx;
+
+    step(self, &(struct ps_event){.kind = PS_EVENT_BANNED, .who = who});
+}
+
+/* False when the peer may not say this; it has been told. */
+static bool may_say(struct ps_server *self, uint32_t peer, uint32_t who, const struct ps_msg *msg)
+{
+    if (msg->id != PS_MSG_HELLO || ps_guard_may(self->guard, who, msg->HELLO.role))
+        return true;
+    ps_router_send(self->router, peer,
+                   PS_MSG(REFUSED, .code = PS_BYTES_LIT("denied"),
+                          .reason = PS_BYTES_LIT("the key has no right to this role")));
+    ps_router_drop(self->router, peer);
+    return false;
+}
+
 /* A record that carries takes the next frame. Too few or too many frames, or bytes that are no record: the peer is at
  * fault, and nothing after that is believed. */
-static void on_message(void *ctx, uint32_t peer, struct ps_bytes records, zmq_msg_t *carried,
+static void on_message(void *ctx, uint32_t peer, uint32_t who, struct ps_bytes records, zmq_msg_t *carried,
                        size_t carried_n)
 {
     struct ps_server *self = ctx;
@@ -94,8 +126,11 @@ static void on_message(void *ctx, uint32_t peer, struct ps_bytes records, zmq_ms
             carry = &carried[used++];
         if (r != 1)
             break;
+        if (!may_say(self, peer, who, &msg))
+            return;
         step(self, &(struct ps_event){.kind = PS_EVENT_MESSAGE,
                                       .peer = peer,
+                                      .who = who,
                                       .msg = &msg,
                                       .record = {before.at, before.len - records.len},
                                       .carry = carry,
@@ -147,19 +182,41 @@ static int start(struct ps_server *self, struct ps_broker_settings *settings, st
     self->context = zmq_ctx_new();
     if (!self->context)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    r = ps_guard_new(&self->guard,
+                     &(struct ps_guard_config){
+                         .context = self->context, .settings = settings, .on_gone = on_gone, .ctx = self},
+                     reterr);
+    if (r)
+        return r;
     r = listen_at(self, settings->listen, reterr);
     if (r < 0)
         return r;
-    return ps_router_new(&self->router,
-                         &(struct ps_router_config){.context = self->context,
-                                                    .listen_fd = r,
-                                                    .path = settings->listen,
-                                                    .peers_max = options.peers_max,
-                                                    .backlog_bytes = (size_t)settings->backlog_bytes,
-                                                    .on_message = on_message,
-                                                    .is_bound = is_bound,
-                                                    .ctx = self},
-                         reterr);
+    return ps_router_new(
+        &self->router,
+        &(struct ps_router_config){.context = self->context,
+                                   .listen_fd = r,
+                                   .path = settings->listen,
+                                   .tcp = (const char *const *)settings->listen_tcp.at,
+                                   .tcp_n = settings->listen_tcp.n,
+                                   .peers_max = options.peers_max,
+                                   .backlog_bytes = (size_t)settings->backlog_bytes,
+                                   .secret_key = ps_guard_secret(self->guard),
+                                   .zap_domain = PS_ZAP_DOMAIN,
+                                   .monitor = ps_guard_secret(self->guard) ? PS_ZAP_MONITOR : NULL,
+                                   .identify = identify,
+                                   .on_message = on_message,
+                                   .is_bound = is_bound,
+                                   .ctx = self},
+        reterr);
+}
+
+static void tell_tcp(const struct ps_server *self, const struct ps_broker_settings *settings)
+{
+    for (size_t i = 0; i < settings->listen_tcp.n; i++)
+        ps_log(PS_LOG_INFO, "listening", "endpoint=%s", PS_LOGQ(ps_router_tcp(self->router, i)));
+    if (settings->listen_tcp.n && !ps_guard_secret(self->guard))
+        ps_log(PS_LOG_WARN, "insecure-tcp", "detail=%s",
+               PS_LOGQ("no CURVE: whoever reaches the port can take samples and forge results"));
 }
 
 int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settings, int signal_fd,
@@ -172,6 +229,8 @@ int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settin
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     self->signal_fd = signal_fd;
     r = start(self, settings, reterr);
+    if (!r)
+        tell_tcp(self, settings);
     if (r)
         ps_server_free(&self);
     else
@@ -186,6 +245,7 @@ void ps_server_free(struct ps_server **self_p)
     if (!self)
         return;
     ps_router_free(&self->router, PS_SERVER_LINGER_MS);
+    ps_guard_free(&self->guard);
     ps_core_free(&self->core);
     if (self->context)
         (void)zmq_ctx_term(self->context); /* waits for the linger, at most */
@@ -220,6 +280,7 @@ static void look_around(struct ps_server *self)
     self->unsent_n = counts.unsent;
     if (self->now_ms < self->tidy_ms)
         return;
+    ps_guard_tell(self->guard);
     ps_router_tidy(self->router, self->now_ms);
     self->tidy_ms = self->now_ms + TIDY_MS;
 }
@@ -245,17 +306,39 @@ static long round_once(struct ps_server *self)
     return (long)PS_MIN(self->tick_ms - self->now_ms, waits ? (uint64_t)PS_SERVER_RETRY_MS : UINT64_MAX);
 }
 
+/* True when it is time to end. */
+static bool hear_signals(struct ps_server *self)
+{
+    struct signalfd_siginfo info;
+    bool end = false;
+
+    while (read(self->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGHUP)
+            ps_guard_reload(self->guard);
+        else
+            end = true;
+    }
+    return end;
+}
+
 int ps_server_run(struct ps_server *self, struct ps_error *reterr)
 {
     zmq_pollitem_t items[] = {{.socket = ps_router_socket(self->router), .events = ZMQ_POLLIN},
-                              {.fd = self->signal_fd, .events = ZMQ_POLLIN}};
+                              {.fd = self->signal_fd, .events = ZMQ_POLLIN},
+                              {.fd = ps_guard_fd(self->guard), .events = ZMQ_POLLIN}};
+    const int items_n = ps_guard_fd(self->guard) >= 0 ? 3 : 2;
+    bool end = false;
 
-    while (!self->failed && !items[1].revents) {
+    while (!self->failed && !end) {
         long wait_ms = round_once(self);
 
-        items[0].revents = items[1].revents = 0;
-        if (zmq_poll(items, 2, wait_ms) < 0 && errno != EINTR)
+        items[0].revents = items[1].revents = items[2].revents = 0;
+        if (zmq_poll(items, items_n, wait_ms) < 0 && errno != EINTR)
             return ps_error_set(reterr, PS_ERR_IO, "poll: %s", zmq_strerror(errno));
+        if (items[2].revents)
+            ps_guard_reload(self->guard);
+        if (items[1].revents)
+            end = hear_signals(self);
     }
     if (self->failed)
         return ps_error_set(reterr, self->failed, "the core gave up: %s", ps_err_text(self->failed));

@@ -10,7 +10,8 @@ struct ps_server;
 #define PS_SERVER_RETRY_MS  5 /* a peer that takes no more is tried again so soon */
 #define PS_SERVER_LINGER_MS 1000
 
-/* Listens. signal_fd: readable when it is time to end; lent. 0, PS_ERR_CONFLICT when a broker listens there already,
+/* Listens. signal_fd: a signalfd; SIGHUP reads the allowed keys again,
+ * all others mean that it is time to end; lent. 0, PS_ERR_CONFLICT when a broker listens there already,
  * or another error with a sentence. */
 int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settings, int signal_fd,
                   struct ps_error *reterr);

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "base/layout.h"
 #include "base/mem.h"
+#include "proto/peer/cert.h"
 
 #define AT(field) offsetof(struct ps_broker_settings, field)
 #define MIB       ((uint64_t)1024 * 1024)
@@ -19,6 +20,17 @@ const struct ps_opt ps_broker_options[] = {
      "Configuration file; its section is broker."},
     {"listen", 'l', PS_OPT_TEXT, AT(listen), 0, 0, NULL, "path",
      "UNIX socket for masters and workers of this machine; only our own user may connect."},
+    {"listen-tcp", 0, PS_OPT_LIST, AT(listen_tcp), 0, 0, NULL, "HOST:PORT",
+     "Listen on TCP as well, for workers and masters of other machines; HOST is an address of this machine "
+     "(* is "
+     "all of them), the port is 8481 by custom. May be repeated."},
+    {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path",
+     "Our CURVE certificate, its secret beside it; default keys/broker.key beside the configuration file."},
+    {"allowed", 0, PS_OPT_TEXT, AT(allowed), 0, 0, NULL, "path",
+     "Directory of the keys that may connect on TCP; default keys/allowed beside the configuration file. "
+     "What changes there is seen at once."},
+    {"insecure-tcp", 0, PS_OPT_FLAG, AT(insecure_tcp), 0, 0, NULL, NULL,
+     "Allow TCP without CURVE: whoever reaches the port can take jobs and samples, and forge results."},
     {"jobs-max", 0, PS_OPT_U64, AT(jobs_max), 1, 100000000, "2000000", "n",
      "Jobs in memory; above, masters wait."},
     {"workers-max", 0, PS_OPT_U64, AT(workers_max), 1, PS_WORKERS_MAX, "1024", "n",
@@ -65,8 +77,30 @@ static int find_config(char **ret_path, int argc, char **argv, struct ps_error *
     return r;
 }
 
+/* TCP means keys, unless it was said aloud that it is to go without. */
+static int complete_keys(struct ps_broker_settings *self, const struct ps_layout *layout,
+                         struct ps_error *reterr)
+{
+    if (!self->listen_tcp.n || (self->insecure_tcp && !self->key))
+        return 0;
+    if (!self->key) {
+        self->key = ps_strf("%s/broker" PS_CERT_SUFFIX, layout->keys);
+        if (self->key && access(self->key, F_OK))
+            return ps_error_set(
+                reterr, PS_ERR_INVALID,
+                "--listen-tcp needs a key: `phagescan keys broker` makes %s. --insecure-tcp goes "
+                "without, and lets in everybody who reaches the port",
+                self->key);
+    }
+    if (!self->allowed)
+        self->allowed = ps_strf("%s/allowed", layout->keys);
+    return self->key && self->allowed ? 0 : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+}
+
 static int complete(struct ps_broker_settings *self, const struct ps_layout *layout, struct ps_error *reterr)
 {
+    int r;
+
     if (!self->listen)
         self->listen = ps_strf("%s", layout->broker_sock);
     if (!self->listen)
@@ -75,6 +109,8 @@ static int complete(struct ps_broker_settings *self, const struct ps_layout *lay
         return ps_error_set(reterr, PS_ERR_INVALID, "--listen %s is not an absolute path", self->listen);
     if (strlen(self->listen) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return ps_error_set(reterr, PS_ERR_LIMIT, "--listen %s is too long for a UNIX socket", self->listen);
+    if ((r = complete_keys(self, layout, reterr)))
+        return r;
     if (self->dead_ms < 2 * self->beat_ms)
         return ps_error_set(reterr, PS_ERR_INVALID, "--dead must be at least twice --beat");
     return 0;

@@ -12,8 +12,9 @@ struct ps_keys {
     char server_public[PS_KEY_TEXT]; /* the broker's */
 };
 
-/* Reads our certificate (own_path, its secret beside it as own_path + "_secret", in czmq's form) and the
- * broker's public one. 0; PS_ERR_NOTFOUND or PS_ERR_INVALID with a sentence. */
+/* Reads our certificate (own_path, its secret in it or beside it as own_path + "_secret", in czmq's form) and the
+ * broker's public one. 0; PS_ERR_NOTFOUND, PS_ERR_INVALID or PS_ERR_DENIED (others may read the secret) with a
+ * sentence. */
 int ps_keys_load(struct ps_keys *ret_keys, const char *own_path, const char *server_path,
                  struct ps_error *reterr);
 /* Overwrites the secret. */
