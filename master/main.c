@@ -203,6 +203,9 @@ static int make_scan(struct master *self, struct ps_error *reterr)
             return r;
         where.keys = &self->keys;
     }
+    if (ps_where_is_insecure(settings->broker, settings->key))
+        ps_log(PS_LOG_WARN, "insecure-tcp", "broker=%s detail=%s", PS_LOGQ(settings->broker),
+               PS_LOGQ("no CURVE: who is on the way can read samples and forge results"));
     struct ps_scan_settings scan = {.conninfo = settings->database,
                                     .where = &where,
                                     .store = self->store,

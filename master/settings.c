@@ -12,6 +12,7 @@
 #include "base/layout.h"
 #include "base/mem.h"
 #include "master/web/text.h"
+#include "proto/peer/where.h"
 
 #define AT(field) offsetof(struct ps_master_settings, field)
 #define MIB       ((uint64_t)1024 * 1024)
@@ -32,10 +33,12 @@ const struct ps_opt ps_master_options[] = {
      "PostgreSQL, as libpq's connection string; the private cluster of phagescan up without it."},
     {"store", 0, PS_OPT_TEXT, AT(store), 0, 0, NULL, "path", "Directory of the samples."},
     {"broker", 'b', PS_OPT_TEXT, AT(broker), 0, 0, NULL, "endpoint",
-     "The broker: ipc://PATH or tcp://HOST:PORT; default ipc on this machine."},
+     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine."},
     {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path",
      "Our CURVE certificate, its secret beside it; needed on tcp."},
     {"broker-key", 0, PS_OPT_TEXT, AT(broker_key), 0, 0, NULL, "path", "The broker's public certificate."},
+    {"insecure-tcp", 0, PS_OPT_FLAG, AT(insecure_tcp), 0, 0, NULL, NULL,
+     "Allow a broker on tcp without CURVE: who is on the way can read samples and forge results."},
     {"name", 'n', PS_OPT_TEXT, AT(name), 0, 0, NULL, "name",
      "What people call this master; default HOST:PID."},
     {"standby", 0, PS_OPT_FLAG, AT(standby), 0, 0, NULL, NULL,
@@ -97,10 +100,6 @@ static int check_host(const struct ps_master_settings *self, struct ps_error *re
 
 static int check(const struct ps_master_settings *self, struct ps_error *reterr)
 {
-    if (!self->key != !self->broker_key)
-        return ps_error_set(reterr, PS_ERR_INVALID, "--key and --broker-key go together");
-    if (!self->key && strncmp(self->broker, "ipc://", strlen("ipc://")) != 0)
-        return ps_error_set(reterr, PS_ERR_INVALID, "--broker %s needs --key and --broker-key", self->broker);
     if (strlen(self->api_sock) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return ps_error_set(reterr, PS_ERR_LIMIT, "--api-sock %s is too long for a UNIX socket",
                             self->api_sock);
@@ -123,6 +122,8 @@ static int complete(struct ps_master_settings *self, const struct ps_layout *lay
         !self->name || !self->body_dir)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     int r = read_port(self, reterr);
+    if (!r)
+        r = ps_where_settle(&self->broker, self->key, self->broker_key, self->insecure_tcp, reterr);
     return r ? r : check(self, reterr);
 }
 

@@ -24,6 +24,7 @@ struct ps_master_settings {
     char *body_dir; /* below store */
     char *broker;
     char *key, *broker_key; /* CURVE certificates; NULL on ipc */
+    bool insecure_tcp;      /* tcp without them is wanted */
     char *name;             /* host and pid */
     bool standby;
     uint64_t stale_ms;

@@ -189,6 +189,9 @@ static int make_session(struct worker *self, size_t descriptors, struct ps_error
             return error;
         conf.where.keys = &self->keys;
     }
+    if (ps_where_is_insecure(settings->broker, settings->key))
+        ps_log(PS_LOG_WARN, "insecure-tcp", "broker=%s detail=%s", PS_LOGQ(settings->broker),
+               PS_LOGQ("no CURVE: who is on the way can read samples and forge results"));
     return ps_session_new(&self->session, &conf, reterr);
 }
 

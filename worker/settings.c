@@ -8,6 +8,7 @@
 
 #include "base/conf.h"
 #include "base/mem.h"
+#include "proto/peer/where.h"
 #include "worker/blob.h"
 #include "worker/slots.h"
 
@@ -17,10 +18,12 @@ const struct ps_opt ps_worker_options[] = {
     {"config", 'c', PS_OPT_TEXT, AT(config), 0, 0, NULL, "path",
      "Configuration file; its section is worker."},
     {"broker", 'b', PS_OPT_TEXT, AT(broker), 0, 0, NULL, "endpoint",
-     "The broker: ipc://PATH or tcp://HOST:PORT; default ipc on this machine."},
+     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine."},
     {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path",
      "Our CURVE certificate, its secret beside it; needed on tcp."},
     {"broker-key", 0, PS_OPT_TEXT, AT(broker_key), 0, 0, NULL, "path", "The broker's public certificate."},
+    {"insecure-tcp", 0, PS_OPT_FLAG, AT(insecure_tcp), 0, 0, NULL, NULL,
+     "Allow a broker on tcp without CURVE: who is on the way can read samples and forge results."},
     {"name", 'n', PS_OPT_TEXT, AT(name), 0, 0, NULL, "name",
      "What people call this worker; default HOST:PID."},
     {"slots", 's', PS_OPT_U64, AT(slots), 0, PS_SLOTS_MAX, "0", "n",
@@ -128,11 +131,7 @@ static int complete(struct ps_worker_settings *self, const struct ps_layout *lay
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     if (strlen(self->name) > PS_NAME_MAX)
         return ps_error_set(reterr, PS_ERR_INVALID, "--name is longer than %d bytes", PS_NAME_MAX);
-    if (!self->key != !self->broker_key)
-        return ps_error_set(reterr, PS_ERR_INVALID, "--key and --broker-key go together");
-    if (!self->key && strncmp(self->broker, "ipc://", strlen("ipc://")) != 0)
-        return ps_error_set(reterr, PS_ERR_INVALID, "--broker %s needs --key and --broker-key", self->broker);
-    return 0;
+    return ps_where_settle(&self->broker, self->key, self->broker_key, self->insecure_tcp, reterr);
 }
 
 /* The command line names the file, and comes after it: so it is read twice. */

@@ -14,6 +14,7 @@ struct ps_worker_settings {
     char *config;           /* path of the configuration file */
     char *broker;           /* endpoint */
     char *key, *broker_key; /* certificates for CURVE: our own, the broker's public one; NULL on ipc */
+    bool insecure_tcp;      /* tcp without them is wanted */
     char *name;             /* what people call this worker */
     uint64_t slots;         /* jobs at once; 0: one a core */
     struct ps_opt_list engines;

@@ -18,6 +18,8 @@
 
 #define ADDRESS_BYTES 5    /* an id of libzmq's own making: a zero and a counter */
 #define HANDSHAKE_MS  5000 /* a connection that says nothing is closed */
+#define KEEPALIVE_S   30   /* an idle TCP connection is probed so often, and given up */
+#define KEEPALIVE_N   3    /* after so many probes without an answer */
 
 struct peer {
     uint8_t address[ADDRESS_BYTES]; /* key of the table */
@@ -35,8 +37,9 @@ struct peer {
 struct ps_router {
     struct ps_router_config config;
     void *socket;
-    struct peer **peers; /* owned, by number */
-    uint32_t *free;      /* owned stack of numbers */
+    char (*tcp)[PS_ROUTER_ENDPOINT_MAX]; /* owned: bound TCP endpoints */
+    struct peer **peers;                 /* owned, by number */
+    uint32_t *free;                      /* owned stack of numbers */
     uint32_t free_n;
     struct peer *by_address;
     struct peer *listed; /* have something to be sent */
@@ -51,6 +54,14 @@ static bool set_int(void *socket, int option, int value)
     return zmq_setsockopt(socket, option, &value, sizeof(value)) == 0;
 }
 
+/* A peer's machine that vanished is noticed by its silence; its connection, by these. */
+static bool set_keepalive(void *socket)
+{
+    return set_int(socket, ZMQ_TCP_KEEPALIVE, 1) && set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_N);
+}
+
 static bool set_options(void *socket)
 {
     const int64_t frame_max = PS_FRAME_MAX;
@@ -59,7 +70,8 @@ static bool set_options(void *socket)
            set_int(socket, ZMQ_SNDHWM, PS_ROUTER_SEND_HWM) &&
            set_int(socket, ZMQ_RCVHWM, PS_ROUTER_RECEIVE_HWM) && set_int(socket, ZMQ_ROUTER_MANDATORY, 1) &&
            set_int(socket, ZMQ_SNDTIMEO, 0) && set_int(socket, ZMQ_RCVTIMEO, 0) &&
-           set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+           set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+           set_keepalive(socket);
 }
 
 /* libzmq would unlink the path of a broker that lives, and bind with the umask's mode: so it gets a socket of ours. */
@@ -78,6 +90,32 @@ static int open_socket(struct ps_router *self, struct ps_error *reterr)
         return ps_error_set(reterr, PS_ERR_IO, "can't listen at %s: %s", self->config.path,
                             zmq_strerror(errno));
     self->config.listen_fd = -1; /* the socket's now */
+    return 0;
+}
+
+/* libzmq copies a socket's options at each bind: what is set between two binds holds for the later ones only. */
+static int bind_tcp(struct ps_router *self, struct ps_error *reterr)
+{
+    if (!self->config.tcp_n)
+        return 0;
+    self->tcp = ps_alloc(self->config.tcp_n, sizeof(*self->tcp));
+    if (!self->tcp)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    if (!set_int(self->socket, ZMQ_USE_FD, -1))
+        return ps_error_set(reterr, PS_ERR_IO, "%s", zmq_strerror(errno));
+    for (size_t i = 0; i < self->config.tcp_n; i++) {
+        const char *where = self->config.tcp[i];
+        PS_FREE char *endpoint = ps_strf("tcp://%s", where);
+        size_t len = sizeof(self->tcp[i]);
+
+        if (!endpoint)
+            return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+        if (!set_int(self->socket, ZMQ_IPV6, where[0] == '[' || where[0] == '*') ||
+            zmq_bind(self->socket, endpoint) ||
+            zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->tcp[i], &len))
+            return ps_error_set(reterr, errno == EADDRINUSE ? PS_ERR_CONFLICT : PS_ERR_IO,
+                                "can't listen at %s: %s", endpoint, zmq_strerror(errno));
+    }
     return 0;
 }
 
@@ -100,6 +138,8 @@ int ps_router_new(struct ps_router **ret_self, const struct ps_router_config *co
     for (uint32_t i = config->peers_max; i > 0; i--)
         self->free[self->free_n++] = i;
     r = open_socket(self, reterr);
+    if (!r)
+        r = bind_tcp(self, reterr);
     if (r)
         ps_router_free(&self, 0);
     else
@@ -135,6 +175,7 @@ void ps_router_free(struct ps_router **self_p, int linger_ms)
         (void)zmq_close(self->socket); /* fails for strangers only */
     }
     ps_close_fd_p(&self->config.listen_fd);
+    free(self->tcp);
     free(self->peers);
     free(self->free);
     free(self);
@@ -144,6 +185,11 @@ void ps_router_free(struct ps_router **self_p, int linger_ms)
 void *ps_router_socket(struct ps_router *self)
 {
     return self->socket;
+}
+
+const char *ps_router_tcp(const struct ps_router *self, size_t i)
+{
+    return self->tcp[i];
 }
 
 struct ps_router_counts ps_router_counts(const struct ps_router *self)

@@ -24,6 +24,7 @@
     (256 * 1024)                   /* a frame is sent when it reaches this, else at the end of the turn */
 #define PS_ROUTER_SEND_HWM      64 /* frames in libzmq's hands, a peer */
 #define PS_ROUTER_RECEIVE_HWM   256
+#define PS_ROUTER_ENDPOINT_MAX  128               /* "tcp://HOST:PORT" with its end */
 #define PS_ROUTER_TURN_MESSAGES 256               /* read in one turn */
 #define PS_ROUTER_TURN_BYTES    (8 * 1024 * 1024) /* and so much of it */
 #define PS_ROUTER_FORGET_MS     60000 /* a peer without a session is forgotten after so much silence */
@@ -31,9 +32,11 @@
 struct ps_router;
 
 struct ps_router_config {
-    void *context;        /* libzmq's, lent */
-    int listen_fd;        /* a listening UNIX socket; taken */
-    const char *path;     /* where it listens */
+    void *context;          /* libzmq's, lent */
+    int listen_fd;          /* a listening UNIX socket; taken */
+    const char *path;       /* where it listens */
+    const char *const *tcp; /* "HOST:PORT" to listen at as well; PORT may be * for any free one */
+    size_t tcp_n;
     uint32_t peers_max;   /* numbers 1..peers_max */
     size_t backlog_bytes; /* per peer */
     /* A whole message came: its records, the frames that they carry (may be moved out). */
@@ -50,6 +53,8 @@ int ps_router_new(struct ps_router **ret_self, const struct ps_router_config *co
 /* Leaves what is sent linger_ms to go out. */
 void ps_router_free(struct ps_router **self_p, int linger_ms);
 void *ps_router_socket(struct ps_router *self); /* to poll for input */
+/* Where it listens on TCP as "tcp://HOST:PORT", i below tcp_n. */
+const char *ps_router_tcp(const struct ps_router *self, size_t i);
 
 /* Reads without waiting: up to PS_ROUTER_TURN_MESSAGES messages or PS_ROUTER_TURN_BYTES, so that nobody keeps the core
  * from its turn. Returns how many; *ret_more: it stopped at such a limit. */

@@ -154,12 +154,23 @@ static int start(struct ps_server *self, struct ps_broker_settings *settings, st
                          &(struct ps_router_config){.context = self->context,
                                                     .listen_fd = r,
                                                     .path = settings->listen,
+                                                    .tcp = (const char *const *)settings->listen_tcp.at,
+                                                    .tcp_n = settings->listen_tcp.n,
                                                     .peers_max = options.peers_max,
                                                     .backlog_bytes = (size_t)settings->backlog_bytes,
                                                     .on_message = on_message,
                                                     .is_bound = is_bound,
                                                     .ctx = self},
                          reterr);
+}
+
+static void tell_tcp(const struct ps_server *self, const struct ps_broker_settings *settings)
+{
+    for (size_t i = 0; i < settings->listen_tcp.n; i++)
+        ps_log(PS_LOG_INFO, "listening", "endpoint=%s", PS_LOGQ(ps_router_tcp(self->router, i)));
+    if (settings->listen_tcp.n && settings->insecure_tcp)
+        ps_log(PS_LOG_WARN, "insecure-tcp", "detail=%s",
+               PS_LOGQ("no CURVE: whoever reaches the port can take samples and forge results"));
 }
 
 int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settings, int signal_fd,
@@ -172,6 +183,8 @@ int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settin
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     self->signal_fd = signal_fd;
     r = start(self, settings, reterr);
+    if (!r)
+        tell_tcp(self, settings);
     if (r)
         ps_server_free(&self);
     else

@@ -19,6 +19,12 @@ const struct ps_opt ps_broker_options[] = {
      "Configuration file; its section is broker."},
     {"listen", 'l', PS_OPT_TEXT, AT(listen), 0, 0, NULL, "path",
      "UNIX socket for masters and workers of this machine; only our own user may connect."},
+    {"listen-tcp", 0, PS_OPT_LIST, AT(listen_tcp), 0, 0, NULL, "HOST:PORT",
+     "Listen on TCP as well, for workers and masters of other machines; HOST is an address of this machine "
+     "(* is "
+     "all of them), the port is 8481 by custom. May be repeated."},
+    {"insecure-tcp", 0, PS_OPT_FLAG, AT(insecure_tcp), 0, 0, NULL, NULL,
+     "Allow TCP without CURVE: whoever reaches the port can take jobs and samples, and forge results."},
     {"jobs-max", 0, PS_OPT_U64, AT(jobs_max), 1, 100000000, "2000000", "n",
      "Jobs in memory; above, masters wait."},
     {"workers-max", 0, PS_OPT_U64, AT(workers_max), 1, PS_WORKERS_MAX, "1024", "n",
@@ -75,6 +81,11 @@ static int complete(struct ps_broker_settings *self, const struct ps_layout *lay
         return ps_error_set(reterr, PS_ERR_INVALID, "--listen %s is not an absolute path", self->listen);
     if (strlen(self->listen) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return ps_error_set(reterr, PS_ERR_LIMIT, "--listen %s is too long for a UNIX socket", self->listen);
+    if (self->listen_tcp.n && !self->insecure_tcp)
+        return ps_error_set(
+            reterr, PS_ERR_INVALID,
+            "--listen-tcp without keys lets in everybody who reaches the port; --insecure-tcp "
+            "allows it");
     if (self->dead_ms < 2 * self->beat_ms)
         return ps_error_set(reterr, PS_ERR_INVALID, "--dead must be at least twice --beat");
     return 0;

@@ -7,10 +7,12 @@
 #include "broker/core/core.h"
 
 struct ps_broker_settings {
-    char *config;      /* file named on the command line */
-    char *listen;      /* path of the UNIX socket */
-    uint64_t ready_fd; /* 0: none */
-    bool verbose;      /* debug log */
+    char *config;                  /* file named on the command line */
+    char *listen;                  /* path of the UNIX socket */
+    struct ps_opt_list listen_tcp; /* "HOST:PORT" */
+    bool insecure_tcp;             /* TCP without CURVE is wanted */
+    uint64_t ready_fd;             /* 0: none */
+    bool verbose;                  /* debug log */
     uint64_t jobs_max, workers_max, owners_max;
     uint64_t inline_budget, result_budget, transfer_bytes, backlog_bytes;
     uint64_t engine_grace_ms, run_ms, aging_ms, beat_ms, dead_ms;
