@@ -14,9 +14,11 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "bench" / "results"
+RESULTS = pathlib.Path(os.environ.get("PHAGESCAN_BENCH_RESULTS", ROOT / "bench" / "results"))
 PREFIX = pathlib.Path(os.environ["PHAGESCAN_LIB"])
 PROGRAM = PREFIX / "bin" / "phagescan"
+# Programs of the benches' own, in the build tree: they are never installed.
+BENCH_PROGRAMS = pathlib.Path(os.environ.get("PHAGESCAN_BENCH_PROGRAMS", ROOT / "build-bench" / "bench"))
 
 
 def arguments(prose, *more):
@@ -173,7 +175,7 @@ def sample_of(paths, n, seed):
 
 def write_results(name, data, markdown, plot):
     """plot: gnuplot commands; the bench's data go to it as $data already."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     data = {"machine": machine(), **data}
     (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
     m = data["machine"]
