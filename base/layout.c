@@ -127,7 +127,8 @@ int ps_layout_find(struct ps_layout *ret_self, struct ps_error *reterr)
         (rc = put_path(l.store, l.state, "/store", reterr)) ||
         (rc = put_path(l.cache, l.state, "/cache", reterr)) ||
         (rc = put_path(l.api_sock, l.run, "/api.sock", reterr)) ||
-        (rc = put_path(l.broker_sock, l.run, "/broker.sock", reterr)))
+        (rc = put_path(l.broker_sock, l.run, "/broker.sock", reterr)) ||
+        (rc = put_path(l.mdp_sock, l.run, "/mdp.sock", reterr)))
         return rc;
     *ret_self = l;
     return 0;

@@ -21,6 +21,7 @@ struct ps_layout {
     char run[PS_PATH_MAX];         /* /run/phagescan, state/run */
     char api_sock[PS_PATH_MAX];    /* run/api.sock: the API for local programs */
     char broker_sock[PS_PATH_MAX]; /* run/broker.sock */
+    char mdp_sock[PS_PATH_MAX];    /* run/mdp.sock: Majordomo peers */
 };
 
 /* Fills *ret_self for the calling user: root's places when the effective uid is 0 (or PHAGESCAN_SYSTEM is set). lib is PHAGESCAN_LIB when

@@ -17,6 +17,7 @@
 #include "db/pg.h"
 #include "db/store/store.h"
 #include "master/ingest/ingest.h"
+#include "master/mdp/service.h"
 #include "master/scan/scan.h"
 #include "master/settings.h"
 #include "master/web/web.h"
@@ -32,10 +33,11 @@ struct master {
     struct ps_scan *scan;
     struct ps_ingest *ingest;
     struct ps_web *web;
-    struct ps_keys keys; /* filled when the broker is on tcp */
-    void *context;       /* libzmq's */
-    int signal_fd;       /* -1 before */
-    int wake_fd;         /* ends the boot thread's waiting; -1 before */
+    struct ps_mdp_service *mdp; /* NULL: off */
+    struct ps_keys keys;        /* filled when the broker is on tcp */
+    void *context;              /* libzmq's */
+    int signal_fd;              /* -1 before */
+    int wake_fd;                /* ends the boot thread's waiting; -1 before */
     pthread_t boot;
     bool booting;       /* the thread is to be joined */
     atomic_bool failed; /* it can't go on: the database's schema is a newer program's */
@@ -256,6 +258,21 @@ static int make_web(struct master *self, struct ps_error *reterr)
     return r;
 }
 
+static int make_mdp(struct master *self, struct ps_error *reterr)
+{
+    const struct ps_master_settings *settings = &self->settings;
+    struct ps_mdp_service_config config = {.context = self->context,
+                                           .endpoint = settings->mdp_broker,
+                                           .conninfo = settings->database,
+                                           .connections_n = (uint32_t)settings->mdp_connections,
+                                           .heartbeat_ms = (uint32_t)settings->mdp_heartbeat_ms,
+                                           .max_sample_bytes = settings->max_sample_bytes,
+                                           .ingest = self->ingest,
+                                           .scan = self->scan};
+
+    return settings->mdp_broker ? ps_mdp_service_start(&self->mdp, &config, reterr) : 0;
+}
+
 /* ---- its life ---- */
 
 static int prepare(struct master *self, struct ps_error *reterr)
@@ -276,6 +293,8 @@ static int prepare(struct master *self, struct ps_error *reterr)
         r = make_ingest(self, reterr);
     if (!r)
         r = make_web(self, reterr);
+    if (!r)
+        r = make_mdp(self, reterr);
     return r;
 }
 
@@ -302,6 +321,7 @@ static void finish(struct master *self)
         (void)!write(self->wake_fd, &one, sizeof(one)); /* an eventfd has room for it */
         (void)pthread_join(self->boot, NULL);           /* joinable, and not this thread */
     }
+    ps_mdp_service_stop(&self->mdp);
     if (self->scan)
         ps_scan_stop(self->scan);
     ps_ingest_stop(&self->ingest);

@@ -11,6 +11,7 @@
 #include "base/conf.h"
 #include "base/layout.h"
 #include "base/mem.h"
+#include "master/mdp/service.h"
 #include "master/web/text.h"
 #include "proto/peer/where.h"
 
@@ -49,6 +50,14 @@ const struct ps_opt ps_master_options[] = {
      "Larger samples are refused, by their declared size."},
     {"backfill-rate", 0, PS_OPT_U64, AT(backfill_per_s), 1, 100000, "50", "n",
      "Scans a second that are back-filled when an engine returns."},
+    {"mdp", 0, PS_OPT_FLAG, AT(mdp), 0, 0, NULL, NULL,
+     "Offer the service scan to Majordomo clients, through the broker's front (its setting mdp)."},
+    {"mdp-broker", 0, PS_OPT_TEXT, AT(mdp_broker), 0, 0, NULL, "endpoint",
+     "That front: ipc://PATH; naming it turns the service on. Default: mdp.sock beside broker.sock."},
+    {"mdp-connections", 0, PS_OPT_U64, AT(mdp_connections), 1, PS_MDP_CONNECTIONS_MAX, "16", "n",
+     "Majordomo requests in work at once; further ones wait at the broker."},
+    {"mdp-heartbeat", 0, PS_OPT_MS, AT(mdp_heartbeat_ms), 10, 60000, "2500ms", "time",
+     "Heartbeat with the broker's front: as it is set there."},
     {"ready-fd", 0, PS_OPT_U64, AT(ready_fd), 0, INT_MAX, "0", "n",
      "Write a line there when it serves and the database was reached."},
     {"verbose", 'v', PS_OPT_FLAG, AT(verbose), 0, 0, NULL, NULL, "Log more."},
@@ -103,6 +112,8 @@ static int check(const struct ps_master_settings *self, struct ps_error *reterr)
     if (strlen(self->api_sock) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return ps_error_set(reterr, PS_ERR_LIMIT, "--api-sock %s is too long for a UNIX socket",
                             self->api_sock);
+    if (self->mdp_broker && strncmp(self->mdp_broker, "ipc://", strlen("ipc://")) != 0)
+        return ps_error_set(reterr, PS_ERR_INVALID, "--mdp-broker %s has to be ipc://PATH", self->mdp_broker);
     return check_host(self, reterr);
 }
 
@@ -115,11 +126,13 @@ static int complete(struct ps_master_settings *self, const struct ps_layout *lay
     fill(&self->database, ps_strf("host=%s/pg dbname=phagescan user=phagescan", layout->run));
     fill(&self->store, ps_strf("%s", layout->store));
     fill(&self->broker, ps_strf("ipc://%s", layout->broker_sock));
+    if (self->mdp)
+        fill(&self->mdp_broker, ps_strf("ipc://%s", layout->mdp_sock));
     fill(&self->name, own_name());
     if (self->store)
         self->body_dir = ps_strf("%s/bodies", self->store);
     if (!self->host || !self->api_sock || !self->www || !self->database || !self->store || !self->broker ||
-        !self->name || !self->body_dir)
+        !self->name || !self->body_dir || (self->mdp && !self->mdp_broker))
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     int r = read_port(self, reterr);
     if (!r)

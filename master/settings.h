@@ -30,6 +30,9 @@ struct ps_master_settings {
     uint64_t stale_ms;
     uint64_t max_sample_bytes;
     uint64_t backfill_per_s;
+    bool mdp;         /* serve Majordomo clients; naming the endpoint turns it on too */
+    char *mdp_broker; /* endpoint of the broker's front; NULL: off */
+    uint64_t mdp_connections, mdp_heartbeat_ms;
     uint64_t ready_fd; /* 0: none */
     bool verbose;
 };

@@ -56,6 +56,21 @@ const struct ps_opt ps_broker_options[] = {
      "Silence after which a peer counts as gone."},
     {"limit", 0, PS_OPT_LIST, AT(limits), 0, 0, NULL, "ENGINE=N",
      "At most N jobs of that engine at once in the whole fleet (a licence); may be repeated."},
+    {"mdp", 0, PS_OPT_FLAG, AT(mdp), 0, 0, NULL, NULL, "Serve Majordomo (MDP/0.1) clients and workers too."},
+    {"mdp-listen", 0, PS_OPT_TEXT, AT(mdp_listen), 0, 0, NULL, "path",
+     "UNIX socket for them; naming one turns it on. Default: mdp.sock beside broker.sock."},
+    {"mdp-heartbeat", 0, PS_OPT_MS, AT(mdp_heartbeat_ms), 10, 60000, "2500ms", "time",
+     "Heartbeat of Majordomo workers, both ways; three missed ones mean gone."},
+    {"mdp-busy", 0, PS_OPT_MS, AT(mdp_busy_ms), 1000, 86400000, "10m", "time",
+     "A Majordomo worker may work so long without a word."},
+    {"mdp-wait", 0, PS_OPT_MS, AT(mdp_wait_ms), 10, 86400000, "60s", "time",
+     "A Majordomo request waits so long for a worker; then it is dropped."},
+    {"mdp-requests", 0, PS_OPT_U64, AT(mdp_requests), 1, 10000000, "10000", "n",
+     "Majordomo requests that wait for one service; above, the oldest is dropped."},
+    {"mdp-bytes", 0, PS_OPT_U64, AT(mdp_bytes), MIB, 64 * GIB, "256M", "bytes",
+     "Bodies of Majordomo requests that wait; above, the oldest of the fullest service is dropped."},
+    {"mdp-message-bytes", 0, PS_OPT_U64, AT(mdp_message_bytes), 1024, 2 * GIB, "64M", "bytes",
+     "Largest Majordomo message; who sends more loses the connection."},
     {"ready-fd", 0, PS_OPT_U64, AT(ready_fd), 0, INT_MAX, "0", "n",
      "Write a line there when the broker listens."},
     {"verbose", 'v', PS_OPT_FLAG, AT(verbose), 0, 0, NULL, NULL, "Log more."},
@@ -97,19 +112,27 @@ static int complete_keys(struct ps_broker_settings *self, const struct ps_layout
     return self->key && self->allowed ? 0 : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
 }
 
+/* A UNIX socket: where it was said, or the layout's own place. */
+static int complete_path(char **path_p, const char *standard, const char *option, struct ps_error *reterr)
+{
+    if (!*path_p && !(*path_p = ps_strf("%s", standard)))
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    if ((*path_p)[0] != '/')
+        return ps_error_set(reterr, PS_ERR_INVALID, "--%s %s is not an absolute path", option, *path_p);
+    if (strlen(*path_p) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return ps_error_set(reterr, PS_ERR_LIMIT, "--%s %s is too long for a UNIX socket", option, *path_p);
+    return 0;
+}
+
 static int complete(struct ps_broker_settings *self, const struct ps_layout *layout, struct ps_error *reterr)
 {
-    int r;
+    int r = complete_path(&self->listen, layout->broker_sock, "listen", reterr);
 
-    if (!self->listen)
-        self->listen = ps_strf("%s", layout->broker_sock);
-    if (!self->listen)
-        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
-    if (self->listen[0] != '/')
-        return ps_error_set(reterr, PS_ERR_INVALID, "--listen %s is not an absolute path", self->listen);
-    if (strlen(self->listen) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-        return ps_error_set(reterr, PS_ERR_LIMIT, "--listen %s is too long for a UNIX socket", self->listen);
-    if ((r = complete_keys(self, layout, reterr)))
+    if (!r && (self->mdp || self->mdp_listen))
+        r = complete_path(&self->mdp_listen, layout->mdp_sock, "mdp-listen", reterr);
+    if (!r)
+        r = complete_keys(self, layout, reterr);
+    if (r)
         return r;
     if (self->dead_ms < 2 * self->beat_ms)
         return ps_error_set(reterr, PS_ERR_INVALID, "--dead must be at least twice --beat");
@@ -200,4 +223,18 @@ int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_opti
         return r;
     *ret_options = options;
     return 0;
+}
+
+struct ps_mdp_front_config ps_broker_settings_mdp(const struct ps_broker_settings *self)
+{
+    struct ps_mdp_front_config config = {.path = self->mdp_listen,
+                                         .message_bytes = (size_t)self->mdp_message_bytes};
+
+    ps_mdp_limits_init(&config.limits);
+    config.limits.heartbeat_ms = (uint32_t)self->mdp_heartbeat_ms;
+    config.limits.busy_ms = (uint32_t)self->mdp_busy_ms;
+    config.limits.wait_ms = (uint32_t)self->mdp_wait_ms;
+    config.limits.requests_max = (uint32_t)self->mdp_requests;
+    config.limits.bytes_max = (size_t)self->mdp_bytes;
+    return config;
 }

@@ -5,6 +5,7 @@
 
 #include "base/opt.h"
 #include "broker/core/core.h"
+#include "broker/mdp/front.h"
 
 struct ps_broker_settings {
     char *config;                  /* file named on the command line */
@@ -18,6 +19,9 @@ struct ps_broker_settings {
     uint64_t inline_budget, result_budget, transfer_bytes, backlog_bytes;
     uint64_t engine_grace_ms, run_ms, aging_ms, beat_ms, dead_ms;
     struct ps_opt_list limits; /* "ENGINE=N" */
+    bool mdp;                  /* the Majordomo front; a path turns it on too */
+    char *mdp_listen;
+    uint64_t mdp_heartbeat_ms, mdp_busy_ms, mdp_wait_ms, mdp_requests, mdp_bytes, mdp_message_bytes;
 };
 
 extern const struct ps_opt ps_broker_options[];
@@ -32,5 +36,8 @@ void ps_broker_settings_fini(struct ps_broker_settings *self);
  * the core is made. The engines' names in it are the settings' own. */
 int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_options *ret_options,
                             struct ps_core_limit *limits, struct ps_error *reterr);
+
+/* What the Majordomo front is to be like; its path is the settings' own, NULL when it is off. */
+struct ps_mdp_front_config ps_broker_settings_mdp(const struct ps_broker_settings *self);
 
 #endif

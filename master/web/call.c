@@ -335,6 +335,13 @@ int ps_call_status_of(int err)
     return row < 0 ? 500 : error_table[row].status;
 }
 
+const char *ps_call_code_of(int err)
+{
+    int row = error_row(err);
+
+    return row < 0 ? "failed" : error_table[row].code;
+}
+
 void ps_call_error(struct ps_call *self, int err, const char *text)
 {
     int row = error_row(err);

@@ -83,6 +83,9 @@ void ps_call_error(struct ps_call *self, int err, const char *text);
 /* The problem of an error as an object, for answers that hold several. */
 json_t *ps_call_problem_json(int err, const char *text);
 int ps_call_status_of(int err);
+/* "invalid", "busy", ...: the code of an error as a problem has it; "failed" for what is not the client's business. Static.
+ * Any thread. */
+const char *ps_call_code_of(int err);
 /* The words that HTTP has for a status. Static. */
 const char *ps_call_reason_of(int status);
 /* Sets a header of the answer; value is copied. Before the answer. */

@@ -130,11 +130,7 @@ static void scan_read(struct ps_call *call, const PGresult *result)
         not_there(call);
         return;
     }
-    json_t *json = ps_shape_brief(result, 0, 0);
-    (void)json_object_set_new(json, "sha256", ps_shape_hash(result, 0, PS_SHAPE_BRIEF_COLS));
-    (void)json_object_set_new(json, "size",
-                              json_integer((json_int_t)ps_row_i64(result, 0, PS_SHAPE_BRIEF_COLS + 1)));
-    call->state = json;
+    call->state = ps_shape_scan(result, 0);
     call->state_free = object_free;
     read_results(call, ps_row_i64(result, 0, 0), scan_results_read);
 }

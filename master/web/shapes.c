@@ -179,6 +179,15 @@ char *ps_shape_scan_event(const PGresult *result, int row, int col)
     return text;
 }
 
+json_t *ps_shape_scan(const PGresult *result, int row)
+{
+    struct shape shape = {ps_shape_brief(result, row, 0), 0};
+
+    set(&shape, "sha256", ps_shape_hash(result, row, PS_SHAPE_BRIEF_COLS));
+    set(&shape, "size", number(result, row, PS_SHAPE_BRIEF_COLS + 1));
+    return done(&shape);
+}
+
 /* ---- submissions ---- */
 
 static const char *visibility_word(int64_t n)

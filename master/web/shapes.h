@@ -15,6 +15,10 @@
 json_t *ps_shape_brief(const PGresult *result, int row, int col);
 int64_t ps_shape_brief_seq(const PGresult *result, int row, int col);
 
+/* A scan: a brief, then sha256, size; without its results. What GET /scans/{id} and the service `scan` (master/mdp)
+ * answer. */
+json_t *ps_shape_scan(const PGresult *result, int row);
+
 /* A submission: id, sha256, size, name, source_path, batch, tags, visibility, owner, submitted_at, then a brief. */
 #define PS_SHAPE_SUBMISSION_COLS (10 + PS_SHAPE_BRIEF_COLS)
 json_t *ps_shape_submission(const PGresult *result, int row, int col);

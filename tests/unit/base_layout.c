@@ -27,6 +27,7 @@ static void state_moves_as_a_whole(void **state)
     assert_string_equal(found.run, "/tmp/x/run");
     assert_string_equal(found.api_sock, "/tmp/x/run/api.sock");
     assert_string_equal(found.broker_sock, "/tmp/x/run/broker.sock");
+    assert_string_equal(found.mdp_sock, "/tmp/x/run/mdp.sock");
 }
 
 static void places_without_settings_follow_the_user(void **state)
