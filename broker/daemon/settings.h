@@ -15,6 +15,7 @@ struct ps_broker_settings {
     uint64_t inline_budget, result_budget, transfer_bytes, backlog_bytes;
     uint64_t engine_grace_ms, run_ms, aging_ms, beat_ms, dead_ms;
     struct ps_opt_list limits; /* "ENGINE=N" */
+    uint64_t limit_hold_ms;
 };
 
 extern const struct ps_opt ps_broker_options[];
