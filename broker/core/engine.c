@@ -72,8 +72,7 @@ void ps_engine_refresh(struct ps_core *core, uint16_t number)
         queued = engine->bands[band].n > 0;
     for (unsigned tier = 0; tier < PS_TIERS_N && !ready; tier++)
         ready = engine->ready[tier];
-    ps_engine_set_put(&core->active, number,
-                      queued && ready && ps_licence_free(core, engine));
+    ps_engine_set_put(&core->active, number, queued && ready && ps_licence_free(core, engine));
 }
 
 void ps_engine_offered(struct ps_core *core, uint16_t number, bool more)

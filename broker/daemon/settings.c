@@ -45,7 +45,8 @@ const struct ps_opt ps_broker_options[] = {
     {"limit", 0, PS_OPT_LIST, AT(limits), 0, 0, NULL, "ENGINE=N",
      "At most N jobs of that engine at once in the whole fleet (a licence); may be repeated."},
     {"limit-hold", 0, PS_OPT_MS, AT(limit_hold_ms), 0, 86400000, "75s", "time",
-     "After its start the broker leases nothing of engines with a limit for so long: leases of its life before may "
+     "After its start the broker leases nothing of engines with a limit for so long: leases of its life "
+     "before may "
      "still run. Not less than their run time and 15 s; 0 only where the limit may be exceeded."},
     {"ready-fd", 0, PS_OPT_U64, AT(ready_fd), 0, INT_MAX, "0", "n",
      "Write a line there when the broker listens."},
