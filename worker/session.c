@@ -24,6 +24,8 @@ static uint64_t soonest_ms(const struct ps_session *self, uint64_t now_ms, uint6
         due_ms = PS_MIN(due_ms, now_ms + WAIT_MS);
     if (self->draining)
         due_ms = PS_MIN(due_ms, self->drain_until_us / 1000 + 1);
+    if (self->alone_us)
+        due_ms = PS_MIN(due_ms, self->alone_us / 1000 + 1);
     return due_ms;
 }
 
@@ -50,6 +52,7 @@ static int wait_events(struct ps_session *self)
     if (n < 0 && errno != EINTR)
         return PS_ERR_IO;
     self->now_us = ps_clock_mono_us();
+    self->late_ms = self->now_us / 1000 > due_ms ? self->now_us / 1000 - PS_MAX(due_ms, now_ms) : 0;
     note_woken(self, events, n, peer_ms <= now_ms);
     return 0;
 }
@@ -58,7 +61,7 @@ static int wait_events(struct ps_session *self)
 
 static void drain(struct ps_session *self)
 {
-    size_t given_back = ps_slots_give_back(self->slots);
+    size_t given_back = ps_slots_give_back(self->slots, "the worker is being stopped");
 
     self->draining = true;
     self->drain_until_us = self->now_us + self->settings->drain_ms * 1000;
@@ -88,6 +91,21 @@ static bool drained(const struct ps_session *self)
     return ps_results_n(self->results) == 0 || !ps_peer_is_open(self->peer);
 }
 
+/* Cut off from the broker, or stopped, for so long that it has given our leases up: what waits here is not begun any
+ * more. Others may have those jobs now, and of an engine with a limit no more than that may run. What runs goes on to
+ * its end, which the broker waits for (licence.h there). */
+static void mind_solitude(struct ps_session *self)
+{
+    bool alone = self->alone_us && self->now_us >= self->alone_us;
+
+    if (!alone && !(self->dead_ms && self->late_ms >= self->dead_ms))
+        return;
+    size_t n = ps_slots_give_back(self->slots, "the worker was cut off from the broker");
+    if (n > 0)
+        ps_log(PS_LOG_WARN, "cut-off", "given-back=%zu running=%u", n, ps_slots_running(self->slots));
+    self->alone_us = 0;
+}
+
 int ps_session_run(struct ps_session *self)
 {
     while (!self->over) {
@@ -95,6 +113,7 @@ int ps_session_run(struct ps_session *self)
         if (error)
             return error;
         take_signals(self);
+        mind_solitude(self);
         if (self->peer_woke)
             ps_talk_listen(self);
         if (self->roster_woke)

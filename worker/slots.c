@@ -410,7 +410,7 @@ bool ps_slots_cancel(struct ps_slots *self, uint64_t boot, uint64_t seq, uint64_
 }
 
 /* What leaves can move others of its task, so the walk starts anew after each. */
-static bool give_back_first(struct ps_slots *self)
+static bool give_back_first(struct ps_slots *self, const char *reason)
 {
     struct ps_job *job, *next;
 
@@ -418,18 +418,18 @@ static bool give_back_first(struct ps_slots *self)
         if (job->state == PS_JOB_RUNNING)
             continue;
         struct ps_task *task = job->task;
-        settle(self, job, PS_OUTCOME_CANCELLED, "the worker is being stopped");
+        settle(self, job, PS_OUTCOME_CANCELLED, reason);
         tend(self, task);
         return true;
     }
     return false;
 }
 
-size_t ps_slots_give_back(struct ps_slots *self)
+size_t ps_slots_give_back(struct ps_slots *self, const char *reason)
 {
     size_t n = 0;
 
-    while (give_back_first(self))
+    while (give_back_first(self, reason))
         n++;
     return n;
 }

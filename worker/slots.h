@@ -131,8 +131,8 @@ void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_e
 /* The lease is not wanted any more: dropped, or killed when it runs. With boot 0 whatever its lease is. False:
  * not here. */
 bool ps_slots_cancel(struct ps_slots *self, uint64_t boot, uint64_t seq, uint64_t job);
-/* Gives back all that do not run (drain); returns how many. */
-size_t ps_slots_give_back(struct ps_slots *self);
+/* Gives back all that do not run; returns how many. */
+size_t ps_slots_give_back(struct ps_slots *self, const char *reason);
 
 /* The sample's type as far as it is known, by the broker or by us; "" when it is not. */
 const char *ps_slots_type(const struct ps_job *job);

@@ -23,19 +23,22 @@ struct ps_session {
     struct ps_slots *slots;
     struct ps_cache *cache;
     struct ps_results *results;
-    int typer;               /* number of the engine `type`, -1: not here */
-    uint32_t window;         /* W: leases at most, while nothing presses */
-    uint32_t credit;         /* leases at most, as the broker knows it */
-    uint64_t now_us;         /* monotonic, of this turn */
-    bool peer_woke;          /* the peer has something, in this turn */
-    bool roster_woke;        /* the engines have */
-    uint64_t started_us;     /* monotonic, of the session's begin */
-    uint64_t boot;           /* the broker's */
-    bool welcome;            /* a session is open: READY may go, or has gone */
-    bool ready;              /* READY has gone in this session */
-    bool told_ready;         /* the ready descriptor was written */
-    bool offers_changed;     /* OFFERS are due */
-    bool running_changed;    /* the heartbeat is to name other leases */
+    int typer;            /* number of the engine `type`, -1: not here */
+    uint32_t window;      /* W: leases at most, while nothing presses */
+    uint32_t credit;      /* leases at most, as the broker knows it */
+    uint64_t now_us;      /* monotonic, of this turn */
+    bool peer_woke;       /* the peer has something, in this turn */
+    bool roster_woke;     /* the engines have */
+    uint64_t started_us;  /* monotonic, of the session's begin */
+    uint64_t boot;        /* the broker's */
+    uint32_t dead_ms;     /* the broker's word: silence after which a worker counts as gone; 0 before it */
+    uint64_t alone_us;    /* monotonic; without a session until then, what waits is given back; 0: not so */
+    uint64_t late_ms;     /* this turn began so much too late: we were stopped */
+    bool welcome;         /* a session is open: READY may go, or has gone */
+    bool ready;           /* READY has gone in this session */
+    bool told_ready;      /* the ready descriptor was written */
+    bool offers_changed;  /* OFFERS are due */
+    bool running_changed; /* the heartbeat is to name other leases */
     bool have[PS_SLOTS_MAX]; /* the slot's child has its sample: the lease runs */
     bool draining;
     uint64_t drain_until_us;       /* monotonic */

@@ -22,6 +22,8 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
            self->boot != 0 && self->boot != msg->boot ? " broker=new" : "", ps_slots_held(self->slots),
            ps_results_n(self->results));
     self->boot = msg->boot;
+    self->dead_ms = msg->dead_ms;
+    self->alone_us = 0;
     self->welcome = true;
     self->ready = false;
     self->refusal[0] = '\0';
@@ -38,6 +40,7 @@ static void lost(struct ps_session *self)
 
     ps_log(PS_LOG_WARN, "session-lost", "why=%s", PS_LOGQ(ps_peer_why(self->peer)));
     self->welcome = self->ready = false;
+    self->alone_us = self->now_us + self->dead_ms * UINT64_C(1000);
     ps_beat_session(self->beat, 0, none, 0);
 }
 

@@ -82,6 +82,7 @@ static int init_limits(struct ps_core *core, const struct ps_core_options *optio
         if (!engine)
             return PS_ERR_NOMEM;
         core->engines[engine].limit_n = options->limits[i].leases_n;
+        core->licences = true;
     }
     core->options.limits = NULL;
     return 0;
@@ -278,6 +279,7 @@ static void turn(struct ps_core *core)
 static void tick(struct ps_core *core)
 {
     ps_leases_tick(core);
+    ps_licences_tick(core);
     ps_sessions_tick(core);
     ps_strays_tick(core);
     ps_transfers_tick(core);
@@ -302,6 +304,8 @@ static void set_time(struct ps_core *core, uint64_t now_ms)
     }
     core->last_ms = PS_MAX(core->last_ms, now_ms);
     core->now_ms = core->last_ms - core->slept_ms;
+    if (gap_ms >= core->options.dead_ms)
+        ps_licences_overslept(core);
 }
 
 int ps_core_step(struct ps_core *core, uint64_t now_ms, const struct ps_event *event)

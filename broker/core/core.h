@@ -43,6 +43,8 @@ struct ps_core_options {
     uint32_t lost_max;                 /* so many lost leases: buried */
     const struct ps_core_limit *limits; /* per engine; lent during ps_core_new */
     size_t limits_n;
+    uint32_t
+        limit_hold_ms; /* nothing of a limited engine is leased before: leases of an earlier boot may run */
 };
 
 enum ps_event_kind {

@@ -72,8 +72,7 @@ void ps_engine_refresh(struct ps_core *core, uint16_t number)
         queued = engine->bands[band].n > 0;
     for (unsigned tier = 0; tier < PS_TIERS_N && !ready; tier++)
         ready = engine->ready[tier];
-    ps_engine_set_put(&core->active, number,
-                      queued && ready && (!engine->limit_n || engine->leased_n < engine->limit_n));
+    ps_engine_set_put(&core->active, number, queued && ready && ps_licence_free(core, engine));
 }
 
 void ps_engine_offered(struct ps_core *core, uint16_t number, bool more)
@@ -92,8 +91,10 @@ bool ps_engine_absent(struct ps_core *core, uint16_t number)
     return !engine->workers_n && core->now_ms - engine->absent_ms >= core->options.engine_grace_ms;
 }
 
-static uint32_t any_queued(const struct ps_core *core, const struct ps_engine *engine)
+uint32_t ps_engine_queued(const struct ps_core *core, uint16_t number)
 {
+    const struct ps_engine *engine = &core->engines[number];
+
     for (unsigned band = 0; band < PS_BANDS_N; band++) {
         struct ps_heap_node *node = ps_heap_first(&engine->bands[band]);
 
@@ -147,7 +148,7 @@ static void settle_one(struct ps_core *core, uint16_t number, uint32_t *left)
     if (!engine->known || !engine->queued_n || !ps_engine_absent(core, number))
         return;
     say_why(core, number, why, sizeof(why));
-    while (*left && may_decide(core) && (job = any_queued(core, engine))) {
+    while (*left && may_decide(core) && (job = ps_engine_queued(core, number))) {
         (*left)--;
         ps_life(core, job, PS_LIFE_DECIDE,
                 &(struct ps_life){.outcome = PS_OUTCOME_UNAVAILABLE, .reason = why});

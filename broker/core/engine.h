@@ -59,6 +59,8 @@ struct ps_engine {
     uint32_t suspects, suspects_last;   /* jobs that lost leases */
     uint32_t picks_n;   /* samples taken from its queue: every PS_AGING_SHARE-th is for aged ones */
     uint32_t limit_n;   /* leases at most in the fleet; 0: no limit */
+    uint32_t ghosts_n;  /* leases that were taken from workers who may not know: see licence.h */
+    uint64_t ghosts_ms; /* until then, core time */
     uint64_t absent_ms; /* since when nobody offers it, core time */
     uint32_t queued_n, leased_n, pending_n; /* jobs by state */
     uint64_t done_n, lost_n;                /* since the broker started */
@@ -70,6 +72,8 @@ struct ps_engine *ps_engine_at(struct ps_core *core, uint16_t engine);
 uint16_t ps_engine_get(struct ps_core *core, struct ps_bytes name);
 /* 0 when there is none of that name. */
 uint16_t ps_engine_find(struct ps_core *core, struct ps_bytes name);
+/* Some job that waits for it; 0: none does. */
+uint32_t ps_engine_queued(const struct ps_core *core, uint16_t engine);
 /* Looks again whether it is active. Call after every change of its queue, ready lists and leases. */
 void ps_engine_refresh(struct ps_core *core, uint16_t engine);
 /* An offer without a problem came or went. */

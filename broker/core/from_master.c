@@ -14,6 +14,7 @@ static void take_over(struct ps_core *core, uint32_t session, uint64_t epoch)
     core->epoch = epoch;
     core->master = session;
     core->fleet.changed = true;
+    ps_licences_refresh(core);
     ps_core_log(core, PS_LOG_INFO, "master-leads", "name=%s epoch=%llu",
                 PS_LOGQ(ps_session_at(core, session)->name), (unsigned long long)epoch);
     ps_master_resend(core);

@@ -177,6 +177,7 @@ static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_l
     ps_core_log(core, PS_LOG_WARN, "lease-lost", "job=%llu engine=%s lost=%u worker=%s why=%s",
                 (unsigned long long)job->id, PS_LOGQ(engine->name), job->lost, PS_LOGQ(worker),
                 PS_LOGQ(args->reason));
+    ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
     take_back(core, number, args->tell);
     requeue(core, number);
     ps_core_send(core, core->master,
@@ -196,6 +197,8 @@ static void free_leased(struct ps_core *core, uint32_t number, const struct ps_l
         lose_leased(core, number, &(struct ps_life){.reason = "worker after worker died with it"});
         return;
     }
+    if (args->dead)
+        ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
     take_back(core, number, args->tell);
     requeue(core, number);
 }

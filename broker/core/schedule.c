@@ -53,10 +53,7 @@ static uint32_t neighbour(const struct ps_core *core, const struct ps_job *job, 
 
 static bool may_go_along(const struct ps_core *core, const struct ps_job *job)
 {
-    const struct ps_engine *engine = &core->engines[job->engine];
-
-    return job->state == PS_JOB_QUEUED && !job->lost &&
-           (!engine->limit_n || engine->leased_n < engine->limit_n);
+    return job->state == PS_JOB_QUEUED && !job->lost && ps_licence_free(core, &core->engines[job->engine]);
 }
 
 /* The engines that are wanted of the sample together with this job. */

@@ -122,12 +122,14 @@ static void attach(struct ps_core *core, uint32_t number, uint32_t peer)
 static void welcome(struct ps_core *core, uint32_t number, const struct ps_msg_HELLO *hello, bool resumed)
 {
     const struct ps_session *session = ps_session_at(core, number);
+    struct ps_part_limit limits[PS_ENGINES_MAX];
 
     ps_core_send(core, number,
                  PS_MSG(WELCOME, .version = PS_MIN(hello->version_max, (uint32_t)PS_PROTO_VERSION_MAX),
                         .boot = core->options.boot, .session = session->id,
                         .token = {session->token, PS_TOKEN_BYTES}, .resumed = resumed,
-                        .beat_ms = core->options.beat_ms, .dead_ms = core->options.dead_ms));
+                        .beat_ms = core->options.beat_ms, .dead_ms = core->options.dead_ms,
+                        .limits = {.items = limits, .n = ps_licences_list(core, limits)}));
     ps_core_log(core, PS_LOG_INFO, resumed ? "session-resumed" : "session-opened",
                 "session=%llu role=%s name=%s", (unsigned long long)session->id,
                 session->role == PS_ROLE_MASTER ? "master" : "worker", PS_LOGQ(session->name));
@@ -269,8 +271,10 @@ void ps_session_end(struct ps_core *core, uint32_t number, enum ps_session_end h
     ps_transfer_clear(core, number);
     ps_session_offers_clear(core, number);
     leave_refs(core, number);
-    if (core->master == number)
+    if (core->master == number) {
         core->master = 0;
+        ps_licences_left(core);
+    }
     if (session->peer) {
         core->connections[session->peer].session = 0;
         core->actions.drop(core->actions.ctx, session->peer);

@@ -11,6 +11,7 @@
 #include "broker/core/index.h"
 #include "broker/core/job.h"
 #include "broker/core/lease.h"
+#include "broker/core/licence.h"
 #include "broker/core/life.h"
 #include "broker/core/names.h"
 #include "broker/core/pool.h"
@@ -67,6 +68,7 @@ struct ps_core {
     uint32_t refs_first;     /* sessions that have names to be sent */
     bool bounce;             /* some session is to be sent away */
 
+    bool licences;            /* some engine has a limit */
     uint32_t master;          /* the session that leads; 0: none */
     uint64_t epoch;           /* the highest that was named */
     uint64_t master_since_ms; /* when it began to lead */

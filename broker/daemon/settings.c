@@ -56,6 +56,10 @@ const struct ps_opt ps_broker_options[] = {
      "Silence after which a peer counts as gone."},
     {"limit", 0, PS_OPT_LIST, AT(limits), 0, 0, NULL, "ENGINE=N",
      "At most N jobs of that engine at once in the whole fleet (a licence); may be repeated."},
+    {"limit-hold", 0, PS_OPT_MS, AT(limit_hold_ms), 0, 86400000, "75s", "time",
+     "After its start the broker leases nothing of engines with a limit for so long: leases of its life "
+     "before may "
+     "still run. Not less than their run time and 15 s; 0 only where the limit may be exceeded."},
     {"mdp", 0, PS_OPT_FLAG, AT(mdp), 0, 0, NULL, NULL, "Serve Majordomo (MDP/0.1) clients and workers too."},
     {"mdp-listen", 0, PS_OPT_TEXT, AT(mdp_listen), 0, 0, NULL, "path",
      "UNIX socket for them; naming one turns it on. Default: mdp.sock beside broker.sock."},
@@ -219,6 +223,7 @@ int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_opti
     options.dead_ms = (uint32_t)self->dead_ms;
     options.limits = limits;
     options.limits_n = self->limits.n;
+    options.limit_hold_ms = (uint32_t)self->limit_hold_ms;
     if ((r = draw(&options, reterr)))
         return r;
     *ret_options = options;

@@ -19,7 +19,8 @@ struct ps_broker_settings {
     uint64_t inline_budget, result_budget, transfer_bytes, backlog_bytes;
     uint64_t engine_grace_ms, run_ms, aging_ms, beat_ms, dead_ms;
     struct ps_opt_list limits; /* "ENGINE=N" */
-    bool mdp;                  /* the Majordomo front; a path turns it on too */
+    uint64_t limit_hold_ms;
+    bool mdp; /* the Majordomo front; a path turns it on too */
     char *mdp_listen;
     uint64_t mdp_heartbeat_ms, mdp_busy_ms, mdp_wait_ms, mdp_requests, mdp_bytes, mdp_message_bytes;
 };

@@ -581,7 +581,7 @@ static void a_drain_gives_back_what_waits(void **state)
     add(f, 3, CLAMAV);
     add_typed(f, 9, "", &typed, 1);
     f->log_at = f->log_n;
-    assert_int_equal(ps_slots_give_back(f->slots), 2);
+    assert_int_equal(ps_slots_give_back(f->slots, "enough"), 2);
     expect(f, "settle 3 cancelled");
     expect(f, "settle 9 cancelled");
     assert_int_equal(ps_slots_held(f->slots), 2);

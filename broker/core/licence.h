@@ -1,0 +1,39 @@
+/* broker/core/licence.h: engines of which no more than so many may run in the whole fleet, whoever is cut off from whom.
+ *
+ * A limit counts leases, and a lease that was taken from a worker who may not know of it: a *ghost*, which counts until
+ * it must have ended by itself (its time, and dead_ms for the worker to notice that it is alone: it begins nothing
+ * then). Leases of an earlier boot are not known here at first: nothing is leased for limit_hold_ms after the start.
+ *
+ * Of several brokers one has the engine, by its master's word. So without a master nothing of it is leased, and what
+ * does not run is dropped: the master may give it to another broker once what runs has passed, and whoever leads
+ * submits anew what is his. A broker that slept for dead_ms or longer does not know any more whether its master is
+ * still his: it ends that session, and a new one begins with an answer of the living.
+ *
+ * Without limits none of this does anything. */
+#ifndef PS_BROKER_CORE_LICENCE_H
+#define PS_BROKER_CORE_LICENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ps_core;
+struct ps_engine;
+struct ps_part_limit;
+
+/* One more lease of the engine may be given. */
+bool ps_licence_free(const struct ps_core *core, const struct ps_engine *engine);
+/* A lease of it is taken from a worker who may go on with it for allow_ms. */
+void ps_licence_lost(struct ps_core *core, uint16_t engine, uint32_t allow_ms);
+/* Looks again which limited engines are active: the master came or went. */
+void ps_licences_refresh(struct ps_core *core);
+/* The master that led is gone. */
+void ps_licences_left(struct ps_core *core);
+/* The broker was asleep for dead_ms or longer. */
+void ps_licences_overslept(struct ps_core *core);
+/* Forgets ghosts that have passed. */
+void ps_licences_tick(struct ps_core *core);
+/* The limits, for WELCOME: at most PS_ENGINES_MAX, texts are the core's. Returns how many. */
+size_t ps_licences_list(const struct ps_core *core, struct ps_part_limit *ret_limits);
+
+#endif
