@@ -19,7 +19,9 @@
 #define PS_WINDOW_MAX  4096              /* leases of a worker */
 #define PS_BATCH_MAX   4096              /* jobs in one list */
 #define PS_FRAME_MAX   (4 * 1024 * 1024) /* bytes of one frame of records */
-#define PS_PACKET_MAX  (128 * 1024)      /* bytes of one packet between session and engine host */
+#define PS_FRAME_RECORDS \
+    512 /* in a frame before it goes, though more may come soon: few wake-ups, yet sides that work at once */
+#define PS_PACKET_MAX (128 * 1024) /* bytes of one packet between session and engine host */
 
 /* A job's id: scan id * 256 + ordinal, so that the rows of one scan lie together under one index. */
 #define PS_JOB_ORDINALS 256

@@ -312,6 +312,7 @@ static void fill(struct stage *self, uint64_t queued, double *ret_bytes, double 
     ps_core_counts(self->core, &before);
     for (uint64_t i = 0; i < queued / self->engines_n; i++)
         submit(self, OWNERS_N);
+    turn(self);
     *ret_ns = self->jobs_n ? (double)(now_ns() - at) / (double)self->jobs_n : 0;
     ps_core_counts(self->core, &after);
     if (self->accepted_n != self->jobs_n)

@@ -160,8 +160,10 @@ static void hear_all(struct client *self, uint64_t now_ms)
             self->open =
                 !ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = 1,
                                                 .results = (uint32_t)(self->options->window + GRANT_MARGIN)));
-        else
+        else {
             hear(self, &msg);
+            feed(self);
+        }
         if (event != PS_PEER_MESSAGE || msg.id != PS_MSG_FLEET)
             self->heard_ms = now_ms;
     }

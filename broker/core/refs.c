@@ -1,4 +1,4 @@
-/* broker/core/refs.c: lease names on their way to workers: gathered over a turn, sent as few messages. */
+/* broker/core/refs.c: names of jobs and leases on their way to peers: gathered over a turn, sent as few messages. */
 #include "broker/core/state.h"
 
 static void send_committed(struct ps_core *core, uint32_t number)
@@ -7,6 +7,15 @@ static void send_committed(struct ps_core *core, uint32_t number)
 
     if (refs->n)
         ps_core_send(core, number, PS_MSG(COMMITTED, .leases = {.items = refs->at, .n = refs->n}));
+    refs->n = 0;
+}
+
+static void send_accepted(struct ps_core *core, uint32_t number)
+{
+    struct ps_refs *refs = &ps_session_at(core, number)->accepted;
+
+    if (refs->n)
+        ps_core_send(core, number, PS_MSG(ACCEPTED, .jobs = {.items = refs->at, .n = refs->n}));
     refs->n = 0;
 }
 
@@ -43,6 +52,13 @@ void ps_session_committed(struct ps_core *core, uint32_t number, struct ps_part_
         send_committed(core, number);
 }
 
+void ps_session_accepted(struct ps_core *core, uint32_t number, struct ps_part_lease_ref ref)
+{
+    add(core, number, &ps_session_at(core, number)->accepted, ref);
+    if (ps_session_at(core, number)->accepted.n == PS_REFS_MAX)
+        send_accepted(core, number);
+}
+
 void ps_session_cancelled(struct ps_core *core, uint32_t number, struct ps_part_lease_ref ref)
 {
     add(core, number, &ps_session_at(core, number)->cancelled, ref);
@@ -59,6 +75,7 @@ void ps_sessions_flush(struct ps_core *core)
         core->refs_first = session->refs_next;
         session->refs_next = 0;
         session->refs_listed = false;
+        send_accepted(core, number);
         send_committed(core, number);
         send_cancelled(core, number);
     }

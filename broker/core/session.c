@@ -249,11 +249,12 @@ void ps_session_fini(struct ps_session *session)
 {
     free(session->offers);
     free(session->texts);
+    free(session->accepted.at);
     free(session->committed.at);
     free(session->cancelled.at);
     session->offers = NULL;
     session->texts = NULL;
-    session->committed.at = session->cancelled.at = NULL;
+    session->accepted.at = session->committed.at = session->cancelled.at = NULL;
 }
 
 void ps_session_end(struct ps_core *core, uint32_t number, enum ps_session_end how, const char *reason)

@@ -17,7 +17,7 @@
 struct ps_core;
 
 #define PS_PAUSE_MS 500
-#define PS_REFS_MAX 256 /* lease names gathered for one peer before they are sent */
+#define PS_REFS_MAX 256 /* names of jobs and leases gathered for one peer before they are sent */
 
 /* Lease names on their way to a worker. */
 struct ps_refs {
@@ -64,11 +64,11 @@ struct ps_session {
     uint64_t done_n, lost_n;    /* in this session */
     struct ps_offer *offers;    /* owned */
     uint32_t offers_n;
-    struct ps_engine_set can;            /* engines it offers without a problem */
-    char *texts;                         /* owned: isolation and the offers' texts */
-    struct ps_bytes isolation;           /* in texts */
-    struct ps_refs committed, cancelled; /* to be sent at the end of the turn */
-    uint32_t refs_next;                  /* next session that has some to send */
+    struct ps_engine_set can;                      /* engines it offers without a problem */
+    char *texts;                                   /* owned: isolation and the offers' texts */
+    struct ps_bytes isolation;                     /* in texts */
+    struct ps_refs accepted, committed, cancelled; /* to be sent at the end of the turn */
+    uint32_t refs_next;                            /* next session that has some to send */
     bool refs_listed;
     uint32_t fetch_first, fetch_last, fetch_n; /* pieces it asked for */
     uint32_t flight_bytes;                     /* asked of the master and not passed on */
@@ -111,6 +111,8 @@ int ps_session_offers(struct ps_core *core, uint32_t session, struct ps_list_off
 void ps_session_offers_clear(struct ps_core *core, uint32_t session);
 struct ps_offer *ps_session_offer(const struct ps_session *session, uint16_t engine);
 
+/* Tells a master, at the end of the turn, that a job is in our hands. */
+void ps_session_accepted(struct ps_core *core, uint32_t session, struct ps_part_lease_ref ref);
 /* Tells a worker, at the end of the turn, that a result may be forgotten or a lease is to be dropped. */
 void ps_session_committed(struct ps_core *core, uint32_t session, struct ps_part_lease_ref ref);
 void ps_session_cancelled(struct ps_core *core, uint32_t session, struct ps_part_lease_ref ref);

@@ -92,20 +92,19 @@ void ps_submit(struct ps_core *core, uint32_t session, const struct ps_msg_SUBMI
 {
     struct ps_list_ask cursor = msg->jobs;
     struct ps_part_ask ask;
-    struct refs taken, refused;
+    struct refs refused;
     uint32_t sample = ps_sample_find(core, msg->sha256);
 
-    taken.n = refused.n = 0;
+    refused.n = 0;
     while (ps_ask_next(&cursor, &ask) && !core->failed) {
         if (ps_job_find(core, ask.job) || take(core, msg, &ask, &sample))
-            note(&taken, core->options.boot, ask.job);
+            ps_session_accepted(core, session,
+                                (struct ps_part_lease_ref){.boot = core->options.boot, .job = ask.job});
         else
             note(&refused, core->options.boot, ask.job);
     }
     if (sample)
         ps_sample_release(core, sample); /* if nothing came of it */
-    if (taken.n)
-        ps_core_send(core, session, PS_MSG(ACCEPTED, .jobs = {.items = taken.at, .n = taken.n}));
     if (refused.n)
         ps_core_send(core, session,
                      PS_MSG(BUSY, .retry_ms = RETRY_MS, .jobs = {.items = refused.at, .n = refused.n}));

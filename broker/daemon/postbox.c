@@ -41,6 +41,7 @@ static void begin_frame(struct ps_postbox *self)
         ps_buf_init(&self->records, PS_FRAME_MAX);
     }
     ps_buf_clear(&self->records);
+    self->records_n = 0;
     self->carried_n = 0;
 }
 
@@ -61,7 +62,8 @@ void ps_postbox_fini(struct ps_postbox *self)
 
 bool ps_postbox_ripe(const struct ps_postbox *self)
 {
-    return self->records.len >= PS_ROUTER_FRAME_BYTES || self->carried_n == PS_ROUTER_CARRIED_N;
+    return self->records_n >= PS_FRAME_RECORDS || self->records.len >= PS_ROUTER_FRAME_BYTES ||
+           self->carried_n == PS_ROUTER_CARRIED_N;
 }
 
 int ps_postbox_put(struct ps_postbox *self, const struct ps_msg *msg)
@@ -69,8 +71,10 @@ int ps_postbox_put(struct ps_postbox *self, const struct ps_msg *msg)
     size_t before = self->records.len;
     int r = ps_msg_put(&self->records, msg);
 
-    if (!r)
+    if (!r) {
         self->bytes += self->records.len - before;
+        self->records_n++;
+    }
     return r;
 }
 
@@ -85,6 +89,7 @@ int ps_postbox_pass(struct ps_postbox *self, struct ps_bytes record, zmq_msg_t *
     }
     memcpy(room, record.at, record.len);
     self->records.len += record.len;
+    self->records_n++;
     self->bytes += record.len;
     if (carry) {
         zmq_msg_t *part = &self->carried[self->carried_n++];

@@ -12,6 +12,7 @@ struct ps_sealed; /* a finished message */
 
 struct ps_postbox {
     struct ps_buf records;                  /* frame in the making */
+    size_t records_n;                       /* in it */
     zmq_msg_t carried[PS_ROUTER_CARRIED_N]; /* its further frames */
     size_t carried_n;
     struct ps_sealed *sealed; /* first to go */

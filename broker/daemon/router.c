@@ -29,10 +29,11 @@ struct peer {
     struct ps_postbox box;
     uint64_t heard_ms;
     bool listed;  /* in the list of those that have something to be sent */
+    bool waiting; /* in the list of those whose receipts wait for company */
     bool leaving; /* forget after the next flush */
     bool gone, full;
     bool fallen; /* in that list */
-    struct peer *next_listed, *next_fallen;
+    struct peer *next_listed, *next_waiting, *next_fallen;
     UT_hash_handle hh;
 };
 
@@ -44,8 +45,11 @@ struct ps_router {
     uint32_t *free;                      /* owned stack of numbers */
     uint32_t free_n;
     struct peer *by_address;
-    struct peer *listed; /* have something to be sent */
-    struct peer *fallen; /* to be told of */
+    struct peer *listed;  /* have something to be sent */
+    struct peer *waiting; /* have receipts to be sent, by receipts_ms at the latest */
+    struct peer *fallen;  /* to be told of */
+    uint64_t receipts_ms; /* 0: none waits */
+    uint64_t now_ms;      /* of the last receive */
     struct ps_router_counts counts;
 };
 
@@ -168,6 +172,8 @@ static void forget(struct ps_router *self, struct peer *peer)
 {
     if (peer->listed) /* so the list is not empty, which clang's analyzer can't know */
         LL_DELETE2(self->listed, peer, next_listed); // NOLINT(clang-analyzer-core.NullDereference)
+    if (peer->waiting)
+        LL_DELETE2(self->waiting, peer, next_waiting); // NOLINT(clang-analyzer-core.NullDereference)
     if (peer->fallen)
         LL_DELETE2(self->fallen, peer, next_fallen);
     HASH_DEL(self->by_address, peer); // NOLINT(clang-analyzer-core.NullDereference): it is in there
@@ -368,6 +374,8 @@ size_t ps_router_receive(struct ps_router *self, uint64_t now_ms, bool *ret_more
     size_t n = 0, bytes = 0;
     bool more = true;
 
+    self->now_ms = now_ms;
+
     while (n < PS_ROUTER_TURN_MESSAGES && bytes < PS_ROUTER_TURN_BYTES &&
            (more = receive_one(self, now_ms, &bytes)))
         n++;
@@ -383,6 +391,36 @@ static void list(struct ps_router *self, struct peer *peer)
         return;
     peer->listed = true;
     LL_PREPEND2(self->listed, peer, next_listed);
+}
+
+/* Nobody waits for a receipt, and a message of its own would wake two threads for it. */
+static bool is_receipt(enum ps_msg_id id)
+{
+    return id == PS_MSG_ACCEPTED || id == PS_MSG_COMMITTED;
+}
+
+static void await_company(struct ps_router *self, struct peer *peer)
+{
+    if (peer->waiting || peer->listed)
+        return;
+    peer->waiting = true;
+    LL_PREPEND2(self->waiting, peer, next_waiting);
+    if (!self->receipts_ms)
+        self->receipts_ms = self->now_ms + PS_ROUTER_RECEIPT_MS;
+}
+
+/* Those that found no company. */
+static void list_waiting(struct ps_router *self)
+{
+    struct peer *peer, *next;
+
+    for (peer = self->waiting; peer; peer = next) {
+        next = peer->next_waiting;
+        peer->waiting = false;
+        list(self, peer);
+    }
+    self->waiting = NULL;
+    self->receipts_ms = 0;
 }
 
 /* True when something is left for which the peer has no room. */
@@ -413,7 +451,6 @@ static struct peer *ready(struct ps_router *self, uint32_t number)
 
     if (!peer || peer->fallen)
         return NULL;
-    list(self, peer);
     if (ps_postbox_ripe(&peer->box) && flush_one(self, peer) && ps_postbox_seal(&peer->box)) {
         self->counts.unsent++;
         return NULL;
@@ -426,6 +463,11 @@ void ps_router_send(struct ps_router *self, uint32_t number, const struct ps_msg
     struct peer *peer = ready(self, number);
     int r = peer ? ps_postbox_put(&peer->box, msg) : 0;
 
+    if (peer && is_receipt(msg->id))
+        await_company(self, peer);
+    else if (peer)
+        list(self, peer);
+
     if (r == PS_ERR_LIMIT && ps_postbox_seal(&peer->box) == 0)
         r = ps_postbox_put(&peer->box, msg); /* alone it may fit */
     self->counts.unsent += r != 0;
@@ -435,6 +477,9 @@ void ps_router_pass(struct ps_router *self, uint32_t number, struct ps_bytes rec
 {
     struct peer *peer = ready(self, number);
     int r = peer ? ps_postbox_pass(&peer->box, record, carry) : 0;
+
+    if (peer)
+        list(self, peer);
 
     if (r == PS_ERR_LIMIT && ps_postbox_seal(&peer->box) == 0)
         r = ps_postbox_pass(&peer->box, record, carry);
@@ -451,13 +496,21 @@ void ps_router_drop(struct ps_router *self, uint32_t number)
     list(self, peer);
 }
 
-bool ps_router_flush(struct ps_router *self)
+bool ps_router_has_receipts(const struct ps_router *self)
 {
-    struct peer *peer, *next, *waiting = self->listed;
+    return self->receipts_ms != 0;
+}
+
+bool ps_router_flush(struct ps_router *self, bool all)
+{
+    struct peer *peer, *next, *listed;
     bool waits = false;
 
+    if (self->receipts_ms && (all || self->now_ms >= self->receipts_ms))
+        list_waiting(self);
+    listed = self->listed;
     self->listed = NULL;
-    for (peer = waiting; peer; peer = next) {
+    for (peer = listed; peer; peer = next) {
         next = peer->next_listed;
         peer->listed = false;
         if (flush_one(self, peer) && !peer->leaving) {

@@ -27,6 +27,7 @@
 #define PS_ROUTER_ENDPOINT_MAX  128               /* "tcp://HOST:PORT" with its end */
 #define PS_ROUTER_TURN_MESSAGES 256               /* read in one turn */
 #define PS_ROUTER_TURN_BYTES    (8 * 1024 * 1024) /* and so much of it */
+#define PS_ROUTER_RECEIPT_MS    10                /* a receipt waits so long for company */
 #define PS_ROUTER_FORGET_MS     60000 /* a peer without a session is forgotten after so much silence */
 
 struct ps_router;
@@ -71,8 +72,11 @@ void ps_router_send(struct ps_router *self, uint32_t peer, const struct ps_msg *
 void ps_router_pass(struct ps_router *self, uint32_t peer, struct ps_bytes record, zmq_msg_t *carry);
 /* The peer is to be forgotten after the next flush, unless it speaks before. */
 void ps_router_drop(struct ps_router *self, uint32_t peer);
-/* Sends what goes. True when something waits for a peer that reads too slowly: flush again in a while. */
-bool ps_router_flush(struct ps_router *self);
+/* Sends what goes; receipts (ACCEPTED, COMMITTED) only in company, after PS_ROUTER_RECEIPT_MS, or with all. True when
+ * something waits for a peer that reads too slowly: flush again in a while. */
+bool ps_router_flush(struct ps_router *self, bool all);
+/* Receipts wait to be sent: flush again within PS_ROUTER_RECEIPT_MS. */
+bool ps_router_has_receipts(const struct ps_router *self);
 /* The next peer that fell: gone, or full (*ret_full). Forgets it. 0 when there is none. */
 uint32_t ps_router_fallen(struct ps_router *self, bool *ret_full);
 /* Forgets peers that have been silent and have no session. */

@@ -259,14 +259,14 @@ void ps_server_free(struct ps_server **self_p)
 /* ---- the loop ---- */
 
 /* Telling of a fallen peer may give others something to hear, and one of them may fall of it. */
-static bool flush(struct ps_server *self)
+static bool flush(struct ps_server *self, bool all)
 {
-    bool waits = ps_router_flush(self->router), full = false;
+    bool waits = ps_router_flush(self->router, all), full = false;
     uint32_t peer;
 
     while ((peer = ps_router_fallen(self->router, &full))) {
         step(self, &(struct ps_event){.kind = full ? PS_EVENT_FULL : PS_EVENT_GONE, .peer = peer});
-        waits = ps_router_flush(self->router);
+        waits = ps_router_flush(self->router, all);
     }
     return waits;
 }
@@ -288,6 +288,7 @@ static void look_around(struct ps_server *self)
 /* Reads, thinks, answers. Returns how long there is nothing to do unless something comes. */
 static long round_once(struct ps_server *self)
 {
+    uint64_t wait_ms;
     size_t n;
     bool waits, more;
 
@@ -300,10 +301,13 @@ static long round_once(struct ps_server *self)
     } else if (n) {
         step(self, &(struct ps_event){.kind = PS_EVENT_TURN});
     }
-    waits = flush(self);
+    waits = flush(self, false);
     if (more)
         return 0;
-    return (long)PS_MIN(self->tick_ms - self->now_ms, waits ? (uint64_t)PS_SERVER_RETRY_MS : UINT64_MAX);
+    wait_ms = self->tick_ms - self->now_ms;
+    if (ps_router_has_receipts(self->router))
+        wait_ms = PS_MIN(wait_ms, (uint64_t)PS_ROUTER_RECEIPT_MS);
+    return (long)PS_MIN(wait_ms, waits ? (uint64_t)PS_SERVER_RETRY_MS : UINT64_MAX);
 }
 
 /* True when it is time to end. */
@@ -344,6 +348,6 @@ int ps_server_run(struct ps_server *self, struct ps_error *reterr)
         return ps_error_set(reterr, self->failed, "the core gave up: %s", ps_err_text(self->failed));
     self->now_ms = ps_clock_mono_ms();
     step(self, &(struct ps_event){.kind = PS_EVENT_STOP});
-    (void)flush(self); /* who does not read now hears it by silence */
+    (void)flush(self, true); /* who does not read now hears it by silence */
     return 0;
 }

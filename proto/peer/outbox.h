@@ -1,6 +1,9 @@
 /* proto/peer/outbox.h: what a peer wants to say: records that gather in a frame, and frames that wait for
  * room in libzmq. Used by peer.c only; one thread.
  *
+ * Results are committed one by one or many at a time, and travel as one list a frame: a lease's name is not worth a
+ * record. So COMMITTED may overtake other records of its frame, or they it: nothing depends on that order.
+ *
  * Invariant: bytes counts every byte that is in here, pending or parcelled, and is at most limit_bytes. */
 #ifndef PS_PROTO_PEER_OUTBOX_H
 #define PS_PROTO_PEER_OUTBOX_H
@@ -14,9 +17,14 @@ struct parcel; /* one message of parts, on its way */
 
 struct ps_outbox {
     struct ps_buf records;                /* pending frame */
+    size_t records_n;                     /* in it */
     zmq_msg_t carried[PS_PEER_CARRIED_N]; /* frames that the pending records carry, in order */
     size_t carried_n;
     size_t carried_bytes;
+    struct ps_part_lease_ref
+        *settled; /* owned: what COMMITTEDs of the pending frame say; they become one record */
+    size_t settled_n;
+    uint64_t settled_epoch;
     struct parcel *parcels; /* finished messages, first out first */
     size_t bytes;           /* all of it */
     size_t limit_bytes;

@@ -79,10 +79,9 @@ static void submitting_again_is_the_same(void **state)
     stage_forget(stage);
     for (int i = 0; i < 3; i++)
         SUBMIT(stage, MASTER, .job = 1);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(only_job(&stage_expect(stage, MASTER, PS_MSG_ACCEPTED)->ACCEPTED.jobs), 1);
-    assert_int_equal(stage_counts(stage).jobs, 1);
     stage_turn(stage);
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_ACCEPTED)->ACCEPTED.jobs.n, 3);
+    assert_int_equal(stage_counts(stage).jobs, 1);
     stage_expect_none(stage, WORKER, PS_MSG_JOB);
 }
 

@@ -214,7 +214,48 @@ static void messages_share_frames_and_keep_their_order(void **state)
             assert_int_equal(msg.RESULT.job, next++);
     }
     assert_int_equal(next, 20000);
-    assert_in_range(self.broker.frames_n - frames, 2, 20);
+    assert_in_range(self.broker.frames_n - frames, 2, 20000 / PS_FRAME_RECORDS + 1);
+    close_scene(&self);
+}
+
+/* Said one by one, told as one list a frame; a list of another epoch is a record of its own. */
+static void commits_are_gathered(void **state)
+{
+    struct scene self;
+    size_t frames;
+    struct ps_msg msg;
+    uint64_t told = 0, records = 0;
+
+    open_scene(&self, PS_ROLE_MASTER);
+    frames = self.broker.frames_n;
+    self.deaf = true;
+    for (uint64_t n = 0; n < 1500; n++) {
+        const struct ps_part_lease_ref ref = {.boot = 5, .seq = n, .job = n};
+
+        assert_int_equal(ps_peer_put(self.peer, PS_MSG(COMMITTED, .epoch = n < 1400 ? 1 : 2,
+                                                       .leases = {.items = &ref, .n = 1})),
+                         0);
+    }
+    for (uint64_t end = ps_clock_mono_ms() + PATIENCE_MS; told < 1500 && ps_clock_mono_ms() < end;) {
+        turn(&self);
+        while (broker_next(&self.broker, &msg)) {
+            struct ps_part_lease_ref ref;
+
+            if (msg.id != PS_MSG_COMMITTED)
+                continue; /* PULSE */
+            records++;
+            assert_int_equal(msg.COMMITTED.epoch, told < 1400 ? 1 : 2);
+            while (ps_lease_ref_next(&msg.COMMITTED.leases, &ref)) {
+                assert_int_equal(ref.boot, 5);
+                assert_int_equal(ref.seq, told);
+                assert_int_equal(ref.job, told++);
+            }
+        }
+    }
+    assert_int_equal(told, 1500);
+    assert_in_range(records, 4, 6);
+    assert_in_range(self.broker.frames_n - frames, 1, 6);
+    assert_int_equal(ps_peer_backlog(self.peer), 0);
     close_scene(&self);
 }
 
@@ -540,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_worker_sends_no_pulse),
         cmocka_unit_test(a_broker_that_comes_later_is_found),
         cmocka_unit_test(messages_share_frames_and_keep_their_order),
+        cmocka_unit_test(commits_are_gathered),
         cmocka_unit_test(bytes_travel_behind_their_records),
         cmocka_unit_test(a_carried_frame_is_received_and_bounded),
         cmocka_unit_test(a_session_is_resumed_after_a_break),
