@@ -64,14 +64,16 @@ static int put_sample(struct client *self, uint64_t sample)
 
 static void feed(struct client *self)
 {
-    while (bench_tally_room(&self->tally) >= self->options->engines) {
-        int r = put_sample(self, self->tally.sent_n / self->options->engines);
+    uint64_t engines = PS_MAX(self->options->engines, (uint64_t)1);
+
+    while (bench_tally_room(&self->tally) >= engines) {
+        int r = put_sample(self, self->tally.sent_n / engines);
 
         if (r == PS_ERR_BUSY)
             return;
         if (r)
             bench_die("SUBMIT: %s", ps_err_text(r));
-        for (uint64_t i = 0; i < self->options->engines; i++)
+        for (uint64_t i = 0; i < engines; i++)
             (void)bench_tally_send(&self->tally);
     }
 }
