@@ -144,18 +144,24 @@ class Bench:
         kit.say(f"bytes_per_job: beside the payload {found}, {case['jobs']} jobs")
 
     def curve(self, name):
-        """Processor time of the broker a job: ours alone, interleaved."""
-        points, settings = CURVES[name][1:]
-        rounds = {p: [] for p in points}
+        """Processor time of the broker a job, interleaved; over workers the proxy's beside it."""
+        head, points, settings = CURVES[name]
+        who = {"ours": Ours(), "zmq_proxy": Proxy()} if head == "workers" else {"ours": Ours()}
+        cases = {p: self.case(200_000, **settings(p)) for p in points}
+        rounds = {label: {p: [] for p in points} for label in who}
         for _ in range(self.args.rounds):
             for p in points:
-                rounds[p].append(self.once(Ours(), self.case(200_000, **settings(p))))
-        cost = {p: kit.median([r["cost"]["broker"]["cpu_s"] for r in rs]) * 10 for p, rs in rounds.items()}  # us a job
-        rate = {p: kit.median([r["rate"] for r in rs]) for p, rs in rounds.items()}
-        self.values[name] = max(cost.values()) / min(cost.values())
-        self.cases[name] = {"us_a_job": cost, "rate": rate, "rounds": rounds, "ratio": self.values[name],
-                            "case": {p: self.case(200_000, **settings(p)) for p in points}}
-        kit.say(f"{name}: {self.values[name]:.2f} " + "; ".join(f"{p}: {cost[p]:.2f} us {rate[p]:.0f}/s" for p in points))
+                for label, one in who.items():
+                    rounds[label][p].append(self.once(one, cases[p]))
+        cost = {label: {p: kit.median([r["cost"]["broker"]["cpu_s"] for r in rs]) * 10 for p, rs in of.items()}  # us a job
+                for label, of in rounds.items()}
+        rate = {label: {p: kit.median([r["rate"] for r in rs]) for p, rs in of.items()} for label, of in rounds.items()}
+        ratio = {label: max(of.values()) / min(of.values()) for label, of in cost.items()}
+        self.values[name] = ratio["ours"]
+        self.cases[name] = {"us_a_job": cost, "rate": rate, "rounds": rounds, "ratio": ratio, "case": cases}
+        for label in who:
+            kit.say(f"{name}: {label} {ratio[label]:.2f} " +
+                    "; ".join(f"{p}: {cost[label][p]:.2f} us {rate[label][p]:.0f}/s" for p in points))
 
     def run(self, names):
         plain = [n for n in names if n not in ("rabbitmq", "celery")]
@@ -230,10 +236,13 @@ def tables(bench):
     for name in CURVES:
         if name in bench.cases:
             c, head = bench.cases[name], CURVES[name][0]
-            text += (f"\n{name}: worst / best {c['ratio']:.2f} (target at most {FLAT}).\n\n"
-                     f"| {head} | outstanding | credit | broker us a job | jobs/s |\n|" + "---|" * 5 + "\n")
-            text += "".join(f"| {p} | {c['case'][p]['window']} | {c['case'][p]['credit']} | {c['us_a_job'][p]:.2f} | {c['rate'][p]:.0f} |\n"
-                            for p in c["us_a_job"])
+            text += (f"\n{name}: worst / best " + ", ".join(f"{label} {ratio:.2f}" for label, ratio in c["ratio"].items()) +
+                     f" (target for ours: at most {FLAT}).\n\n| {head} | outstanding | credit | " +
+                     " | ".join(f"{label}, broker us a job | {label}, jobs/s" for label in c["ratio"]) + " |\n|" +
+                     "---|" * (3 + 2 * len(c["ratio"])) + "\n")
+            for p, case in c["case"].items():
+                text += (f"| {p} | {case['window']} | {case['credit']} | " +
+                         " | ".join(f"{c['us_a_job'][label][p]:.2f} | {c['rate'][label][p]:.0f}" for label in c["ratio"]) + " |\n")
     if "bytes_per_job" in bench.cases:
         c = bench.cases["bytes_per_job"]
         text += (f"\nMemory a queued job of {c['case']['size']} B beside its payload, {c['case']['jobs']} jobs, no worker: " +
@@ -255,41 +264,69 @@ Versions: {', '.join(f'{k} {v}' for k, v in peers.versions().items())}.
 """
 
 
-def bars(bench):
-    names = [n for n, c in bench.cases.items() if "middle" in c and c["key"] == "rate"]
-    data = "".join(f'"{n}" {bench.cases[n]["ratio"]:.4f}\n' for n in names)
-    lines = [f"$ratio << EOD\n{data}EOD\n"]
-    for name in CURVES:
-        rows = bench.cases.get(name, {}).get("us_a_job", {})
-        lines.append(f"${name} << EOD\n" + "".join(f"{max(p, 1)} {v}\n" for p, v in rows.items()) + "EOD\n")
-    # One size would be no curve.
-    sizes = [(bench.cases[n]["case"]["size"], bench.cases[n]["middle"]) for n in ("w128", "k4", "k64", "m1") if n in bench.cases]
-    sizes = sizes if len(sizes) > 1 else []
-    lines.append("$size << EOD\n" + "".join(f"{s} {m['ours']['rate'] * s / MIB} {m['zmq_proxy']['rate'] * s / MIB}\n" for s, m in sizes) +
-                 "EOD\n")
-    return "".join(lines), names, sizes
+# What the plot shows, as gnuplot data blocks: $peers, $ratio, $size, and one of each curve and contestant.
+
+def peers_rows(bench):
+    """Who does how many jobs a second, at 128 outstanding."""
+    rows = {}
+    for name in ("w128", "nats128", "redis", "rabbitmq", "celery"):
+        for label, m in bench.cases.get(name, {}).get("middle", {}).items():
+            rows.setdefault(label, m["rate"])
+    return sorted(rows.items(), key=lambda row: row[1])
+
+
+def size_rows(bench):
+    """MiB a second of both; one size would be no curve."""
+    rows = [(bench.cases[n]["case"]["size"], bench.cases[n]["middle"]) for n in ("w128", "k4", "k64", "m1") if n in bench.cases]
+    return [(size, *(m[label]["rate"] * size / MIB for label in ("ours", "zmq_proxy"))) for size, m in rows] if len(rows) > 1 else []
+
+
+def ratio_rows(bench):
+    return [(n, c["ratio"]) for n, c in bench.cases.items() if "middle" in c and c["key"] == "rate"]
+
+
+def block(name, rows):
+    words = (" ".join(f'"{v}"' if isinstance(v, str) else f"{v:.6g}" for v in row) for row in rows)
+    return f"${name} << EOD\n" + "".join(f"{w}\n" for w in words) + "EOD\n"
+
+
+def bar_panel(title, data, rows, low):
+    """Bars from low, which is below all of them: a logarithmic axis has no nought."""
+    names = ", ".join(f"'{row[0].replace('_', chr(92) + chr(92) + '_')}' {i}" for i, row in enumerate(rows))
+    return (f"set title '{title}'\nset logscale x\nset xrange [{low}:*]\nset yrange [-0.6:{len(rows) - 0.4}]\nset ytics ({names})\n"
+            f"set style fill solid 0.6 noborder\nset arrow 1 from 1, graph 0 to 1, graph 1 nohead dashtype 2 lc rgb '#aa6644'\n"
+            f"plot ${data} using ({low}):0:({low}):2:($0-0.35):($0+0.35) with boxxyerror lc rgb '#4466aa' notitle\n"
+            "unset arrow 1\nunset logscale x\nset xrange [*:*]\nset yrange [*:*]\nset ytics autofreq\n")
+
+
+def curve_panel(bench, title, curves):
+    """curves: {curve: its words}."""
+    lines, colours = [], iter(("#4466aa", "#aa6644", "#7799dd", "#dd9977"))
+    for name, words in curves.items():
+        for label in bench.cases.get(name, {}).get("us_a_job", {}):
+            lines.append(f"${name}_{label} using 1:2 with linespoints lw 2 lc rgb '{next(colours)}' "
+                         f"title '{label.replace('_', chr(92) + chr(92) + '_')}, {words}'")
+    if not lines:
+        return ""
+    return (f"set title '{title}'\nset logscale xy\nset key top left\nplot {', '.join(lines)}\nunset logscale xy\n")
 
 
 def plot(bench):
-    data, names, sizes = bars(bench)
-    panels = []
-    if names:
-        panels.append("set title 'Ours over the peer, jobs/s'\nset logscale y 2\nset style fill solid 0.6\nset boxwidth 0.6\nset xtics rotate by -35\n"
-                      "plot $ratio using 0:2:xtic(1) with boxes lc rgb '#4466aa' notitle, 1 lc rgb '#aa6644' notitle\n"
-                      "unset logscale y\nset xtics norotate\n")
-    for title, curves in (("Broker, us a job, over workers", {"flat_workers": "1,024 outstanding in all", "flat_deep": f"{DEEP} outstanding each"}),
-                          ("Broker, us a job, over queued jobs", {"flat_queue": "1,024 outstanding"})):
-        lines = ", ".join(f"${name} using 1:2 with linespoints lw 2 lc rgb '{colour}' title '{words}'"
-                          for (name, words), colour in zip(curves.items(), ("#4466aa", "#66aa66")) if name in bench.cases)
-        if lines:
-            panels.append(f"set title '{title}'\nset logscale x\nset yrange [0:*]\nset key bottom right\nplot {lines}\n"
-                          "set yrange [*:*]\nunset logscale x\n")
-    if sizes:
-        panels.append("set title 'MiB/s over size'\nset logscale xy\nset key top left\nplot $size using 1:2 with linespoints lw 2 lc rgb '#4466aa' "
-                      "title 'ours', $size using 1:3 with linespoints lw 2 lc rgb '#aa6644' title 'zmq\\_proxy'\nunset logscale xy\n")
-    if not panels:
-        return "set title 'nothing measured'\nplot [0:1] 0 notitle\n"
-    return (f"set terminal svg size 900,720 font 'sans,11' background 'white'\n{data}set multiplot layout 2,2\n" + "".join(panels) +
+    many, sizes, ratios = peers_rows(bench), size_rows(bench), ratio_rows(bench)
+    data = block("peers", many) + block("size", sizes) + block("ratio", ratios)
+    for name in CURVES:
+        for label, points in bench.cases.get(name, {}).get("us_a_job", {}).items():
+            data += block(f"{name}_{label}", [(max(p, 1), us) for p, us in points.items()])
+    panels = [bar_panel("Jobs a second, 128 outstanding", "peers", many, 100) if many else "",
+              bar_panel("Ours over the peer, jobs/s", "ratio", ratios, 0.1) if ratios else "",
+              curve_panel(bench, "Broker, us a job, over workers", {"flat_workers": "1,024 outstanding", "flat_deep": f"{DEEP} each"}),
+              curve_panel(bench, "Broker, us a job, over queued jobs (none: drawn at 1)", {"flat_queue": "1,024 outstanding"}),
+              "set title 'MiB/s over bytes of a sample'\nset logscale xy\nset key top left\n"
+              "plot $size using 1:2 with linespoints lw 2 lc rgb '#4466aa' title 'ours', "
+              "$size using 1:3 with linespoints lw 2 lc rgb '#aa6644' title 'zmq\\_proxy'\nunset logscale xy\n" if sizes else ""]
+    if not any(panels):
+        return "set title 'no ratio, no curve'\nplot [0:1] 0 notitle\n"
+    return (f"set terminal svg size 900,1000 font 'sans,11' background 'white'\n{data}set multiplot layout 3,2\n" + "".join(panels) +
             "unset multiplot\n")
 
 

@@ -42,6 +42,16 @@ def answers(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+def established(port):
+    """Connections that someone listening there has."""
+    n = 0
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            n += fields[1].endswith(f":{port:04X}") and fields[3] == "01"
+    return n
+
+
 class Crew:
     """Processes that are stopped together, the last one first."""
 
@@ -203,7 +213,9 @@ class Proxy:
     def run(self, scratch, case):
         with Crew(scratch) as crew:
             proxy, front, back = self.start_proxy(crew)
-            worker = crew.start(self.program, "worker", "--endpoint", back, *numbers(case, "size"))
+            worker = crew.start(self.program, "worker", "--endpoint", back, *numbers(case, "size", "sessions"))
+            if self.transport == "tcp":
+                wait_for("workers", lambda: established(int(back.rsplit(":", 1)[1])) >= case["sessions"])
             return client_of(crew, [self.program, "client", "--endpoint", front, "--batch", self.batch,
                                     *numbers(case, "jobs", "warm", "window", "size")],
                              {"broker": proxy, "worker": worker}, case)
