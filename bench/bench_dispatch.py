@@ -290,11 +290,17 @@ def block(name, rows):
     return f"${name} << EOD\n" + "".join(f"{w}\n" for w in words) + "EOD\n"
 
 
-def bar_panel(title, data, rows, low):
-    """Bars from low, which is below all of them: a logarithmic axis has no nought."""
-    names = ", ".join(f"'{row[0].replace('_', chr(92) + chr(92) + '_')}' {i}" for i, row in enumerate(rows))
+def words_of(text):
+    """In gnuplot's quotes, where _ would lower the next letter."""
+    return "'" + text.replace("_", "\\_") + "'"
+
+
+def bar_panel(title, data, rows, low, line=""):
+    """Bars from low, which is below all of them: a logarithmic axis has no nought. line: where one goes across."""
+    names = ", ".join(f"{words_of(row[0])} {i}" for i, row in enumerate(rows))
+    across = f"set arrow 1 from {line}, graph 0 to {line}, graph 1 nohead dashtype 2 lc rgb '#aa6644'\n" if line else ""
     return (f"set title '{title}'\nset logscale x\nset xrange [{low}:*]\nset yrange [-0.6:{len(rows) - 0.4}]\nset ytics ({names})\n"
-            f"set style fill solid 0.6 noborder\nset arrow 1 from 1, graph 0 to 1, graph 1 nohead dashtype 2 lc rgb '#aa6644'\n"
+            f"set style fill solid 0.6 noborder\n{across}"
             f"plot ${data} using ({low}):0:({low}):2:($0-0.35):($0+0.35) with boxxyerror lc rgb '#4466aa' notitle\n"
             "unset arrow 1\nunset logscale x\nset xrange [*:*]\nset yrange [*:*]\nset ytics autofreq\n")
 
@@ -305,7 +311,7 @@ def curve_panel(bench, title, curves):
     for name, words in curves.items():
         for label in bench.cases.get(name, {}).get("us_a_job", {}):
             lines.append(f"${name}_{label} using 1:2 with linespoints lw 2 lc rgb '{next(colours)}' "
-                         f"title '{label.replace('_', chr(92) + chr(92) + '_')}, {words}'")
+                         f"title {words_of(f'{label}, {words}')}")
     if not lines:
         return ""
     return (f"set title '{title}'\nset logscale xy\nset key top left\nplot {', '.join(lines)}\nunset logscale xy\n")
@@ -318,7 +324,7 @@ def plot(bench):
         for label, points in bench.cases.get(name, {}).get("us_a_job", {}).items():
             data += block(f"{name}_{label}", [(max(p, 1), us) for p, us in points.items()])
     panels = [bar_panel("Jobs a second, 128 outstanding", "peers", many, 100) if many else "",
-              bar_panel("Ours over the peer, jobs/s", "ratio", ratios, 0.1) if ratios else "",
+              bar_panel("Ours over the peer, jobs/s", "ratio", ratios, 0.1, line="1") if ratios else "",
               curve_panel(bench, "Broker, us a job, over workers", {"flat_workers": "1,024 outstanding", "flat_deep": f"{DEEP} each"}),
               curve_panel(bench, "Broker, us a job, over queued jobs (none: drawn at 1)", {"flat_queue": "1,024 outstanding"}),
               "set title 'MiB/s over bytes of a sample'\nset logscale xy\nset key top left\n"
