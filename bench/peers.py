@@ -5,7 +5,6 @@ when an answer is missing, wrong or comes twice."""
 import json
 import os
 import pathlib
-import resource
 import select
 import shutil
 import signal
@@ -13,18 +12,15 @@ import socket
 import subprocess
 import time
 
+import counts
 import kit
 
 PROGRAMS = kit.BENCH_PROGRAMS / "dispatch"
 BROKER = kit.PREFIX / "bin" / "phagescan-broker"
+# A million jobs may wait, for as long as it takes, with their bytes.
+BROKER_OPTIONS = ["--inline-budget", "16G", "--engine-grace", "24h", "--jobs-max", "4000000"]
 PATIENCE_S = 120
 RABBIT_S = 120
-
-
-def raise_limits():
-    """A broker with a thousand workers has more than 1,024 connections."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def free_port():
@@ -44,6 +40,16 @@ def wait_for(what, condition, seconds=PATIENCE_S):
 def answers(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def established(port):
+    """Connections that someone listening there has."""
+    n = 0
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            n += fields[1].endswith(f":{port:04X}") and fields[3] == "01"
+    return n
 
 
 class Crew:
@@ -87,20 +93,37 @@ class Crew:
             raise RuntimeError(f"{process.args[:2]} is not ready: {line!r} {self.log.read_text(errors='replace')[-2000:]}")
 
 
+def resident(pid):
+    """Resident memory, KiB."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS:"))
+
+
 def numbers(case, *keys):
     """Options of a client or a worker."""
     return [word for key in keys for word in (f"--{key}", case[key])]
 
 
-def client_of(crew, argv, watched):
+def finish(crew, argv, env=None):
     """Runs a client to its end; its last line is what it measured."""
-    for name, process in watched.items():
-        argv = [*argv, "--watch", f"{name}={process.pid}"]
-    done = subprocess.run([str(a) for a in argv], text=True, capture_output=True, timeout=600)
+    done = subprocess.run(argv, text=True, capture_output=True, timeout=600, env=env)
     if done.returncode != 0:
         logs = "".join(f"\n--- {p.name}: {p.read_text(errors='replace')[-600:]}" for p in sorted(crew.scratch.glob("*.log")))
         raise RuntimeError(f"{argv[0]}: {done.stderr[-1000:]}{logs}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def client_of(crew, argv, watched, case, env=None):
+    """A client's run, its own word on what it and those watched cost included. case["counts"]: beside that what perf
+    counts, which costs time itself."""
+    for name, process in watched.items():
+        argv = [*argv, "--watch", f"{name}={process.pid}"]
+    argv = [str(a) for a in argv]
+    if not case.get("counts"):
+        return finish(crew, argv, env)
+    with counts.Counted(crew.scratch, {name: process.pid for name, process in watched.items()}) as counted:
+        result = finish(crew, counted.wrap(argv), env)
+    return {**result, "counts": counted.per_jobs(case["jobs"])}
 
 
 class Ours:
@@ -111,15 +134,10 @@ class Ours:
     def __init__(self, transport="tcp", curve=False, **settings):
         self.transport, self.curve, self.settings = transport, curve, settings
 
-    @staticmethod
-    def has(option):
-        return f"--{option}" in subprocess.run([str(BROKER), "--help"], text=True, capture_output=True).stdout
-
     def start_broker(self, crew):
         scratch = crew.scratch
-        argv = [BROKER, "--config", "/dev/null", "--listen", scratch / "broker.sock", "--inline-budget", "16G",
-                "--engine-grace", "24h", "--jobs-max", "4000000"]
-        self.endpoint, self.keys = f"ipc://{scratch}/broker.sock", []
+        argv = [BROKER, "--config", "/dev/null", "--listen", scratch / "broker.sock", *BROKER_OPTIONS]
+        self.endpoint, self.keys = f"ipc://{scratch}/broker.sock", {"client": [], "worker": []}
         if self.transport == "tcp":
             port = free_port()
             argv += ["--listen-tcp", f"127.0.0.1:{port}"]
@@ -137,22 +155,26 @@ class Ours:
         raise RuntimeError(f"the broker does not start: {crew.log.read_text(errors='replace')[-2000:]}")
 
     def make_keys(self, scratch):
-        raise NotImplementedError("this tree's broker has no CURVE")
+        """A key each for broker, master and workers; gives the broker's options."""
+        subprocess.run([str(self.program), "keys", "--key", str(scratch)], check=True, capture_output=True)
+        self.keys = {role: ["--key", scratch / f"{name}.key", "--server-key", scratch / "broker.key"]
+                     for role, name in (("client", "master"), ("worker", "worker"))}
+        return ["--key", scratch / "broker.key", "--allowed", scratch / "allowed"]
 
     def start_worker(self, crew, case):
-        return crew.start(self.program, "worker", "--endpoint", self.endpoint, *self.keys,
+        return crew.start(self.program, "worker", "--endpoint", self.endpoint, *self.keys["worker"],
                           *numbers(case, "size", "sessions", "threads", "credit"))
 
     def run(self, scratch, case):
         case = {**case, **self.settings}
         with Crew(scratch) as crew:
             broker = self.start_broker(crew)
-            argv = [self.program, "client", "--endpoint", self.endpoint, *self.keys,
-                    *numbers(case, "jobs", "warm", "window", "size", "engines", "queued")]
+            argv = [self.program, "client", "--endpoint", self.endpoint, *self.keys["client"],
+                    *numbers(case, "jobs", "warm", "window", "size", "engines", "queued", "sessions")]
             if case["queued"]:
                 return self.run_queued(crew, broker, argv, case)
             worker = self.start_worker(crew, case)
-            return client_of(crew, argv, {"broker": broker, "worker": worker})
+            return client_of(crew, argv, {"broker": broker, "worker": worker}, case)
 
     def run_queued(self, crew, broker, argv, case):
         """Workers come when the jobs wait already."""
@@ -167,10 +189,10 @@ class Ours:
         """Bytes of memory that a queued job takes, with its payload."""
         with Crew(scratch) as crew:
             broker = self.start_broker(crew)
-            before = kit.proportional(broker.pid)
-            crew.start(self.program, "fill", "--endpoint", self.endpoint, *self.keys, "--jobs", 0, "--queued", case["jobs"],
-                       *numbers(case, "size"))
-            return (kit.proportional(broker.pid) - before) * 1024 / case["jobs"]
+            before = resident(broker.pid)
+            crew.start(self.program, "fill", "--endpoint", self.endpoint, *self.keys["client"], "--jobs", 0,
+                       "--queued", case["jobs"], *numbers(case, "size"))
+            return (resident(broker.pid) - before) * 1024 / case["jobs"]
 
 
 class Proxy:
@@ -191,21 +213,23 @@ class Proxy:
     def run(self, scratch, case):
         with Crew(scratch) as crew:
             proxy, front, back = self.start_proxy(crew)
-            worker = crew.start(self.program, "worker", "--endpoint", back, *numbers(case, "size"))
+            worker = crew.start(self.program, "worker", "--endpoint", back, *numbers(case, "size", "sessions"))
+            if self.transport == "tcp":
+                wait_for("workers", lambda: established(int(back.rsplit(":", 1)[1])) >= case["sessions"])
             return client_of(crew, [self.program, "client", "--endpoint", front, "--batch", self.batch,
-                                    *numbers(case, "jobs", "warm", "window", "size")], {"broker": proxy, "worker": worker})
+                                    *numbers(case, "jobs", "warm", "window", "size")],
+                             {"broker": proxy, "worker": worker}, case)
 
     def fill(self, scratch, case):
         with Crew(scratch) as crew:
             proxy, front, _ = self.start_proxy(crew)
-            before = kit.proportional(proxy.pid)
-            crew.start(self.program, "fill", "--endpoint", front, "--window", 65536, "--jobs", case["jobs"],
-                       "--queued", case["jobs"], *numbers(case, "size"))
+            before = resident(proxy.pid)
+            crew.start(self.program, "fill", "--endpoint", front, "--jobs", 0, "--queued", case["jobs"], *numbers(case, "size"))
             # It says nothing: all is there once its memory holds the payloads and has stopped to grow.
             seen = [before]
 
             def settled():
-                seen.append(kit.proportional(proxy.pid))
+                seen.append(resident(proxy.pid))
                 time.sleep(0.3)  # between two looks
                 return seen[-1] == seen[-2] and (seen[-1] - before) * 1024 >= case["jobs"] * case["size"]
 
@@ -226,8 +250,7 @@ class Nats:
             wait_for("nats-server", lambda: answers(port))
             worker = crew.start(self.program, "worker", "--port", port, *numbers(case, "size"))
             return client_of(crew, [self.program, "client", "--port", port, *numbers(case, "jobs", "warm", "window", "size")],
-                             {"broker": server, "worker": worker})
-
+                             {"broker": server, "worker": worker}, case)
 
 
 class Redis:
@@ -244,8 +267,7 @@ class Redis:
             wait_for("redis-server", lambda: answers(port))
             worker = crew.start(self.program, "worker", "--port", port, *numbers(case, "size", "window"))
             return client_of(crew, [self.program, "client", "--port", port, *numbers(case, "jobs", "warm", "window", "size")],
-                             {"broker": server, "worker": worker})
-
+                             {"broker": server, "worker": worker}, case)
 
 
 class RabbitServer:
@@ -336,7 +358,7 @@ class Rabbit:
             common = ["--port", self.server.port, "--mode", self.mode]
             worker = crew.start(self.program, "worker", *common, *numbers(case, "size", "window"))
             return client_of(crew, [self.program, "client", *common, *numbers(case, "jobs", "warm", "window", "size")],
-                             {"broker": Process(self.server.beam()), "worker": worker})
+                             {"broker": Process(self.server.beam()), "worker": worker}, case)
 
 
 class Celery:
@@ -352,15 +374,12 @@ class Celery:
         env = dict(os.environ, BENCH_CELERY_BROKER=f"amqp://guest:guest@127.0.0.1:{self.server.port}//",
                    BENCH_CELERY_SOCKET=str(scratch / "celery.sock"), PYTHONPATH=str(self.app.parent), PYTHONDONTWRITEBYTECODE="1")
         with Crew(scratch) as crew:
-            crew.start("/usr/bin/python3", "-m", "celery", "-A", self.app.stem, "worker", "--pool", "solo", "--loglevel", "warning",
-                       "--prefetch-multiplier", case["window"], "--without-gossip", "--without-mingle", "-n", "bench@localhost",
-                       "-Q", f"celery-{self.mode}", ready=False, env=env, cwd=scratch)
-            done = subprocess.run(["/usr/bin/python3", str(self.app), self.mode,
-                                   *(str(case[k]) for k in ("jobs", "warm", "window", "size"))],
-                                  text=True, capture_output=True, env=env, timeout=300)
-            if done.returncode != 0:
-                raise RuntimeError(f"celery: {done.stderr[-1500:]} {crew.log.read_text(errors='replace')[-1500:]}")
-            return json.loads(done.stdout.splitlines()[-1])
+            worker = crew.start("/usr/bin/python3", "-m", "celery", "-A", self.app.stem, "worker", "--pool", "solo",
+                                "--loglevel", "warning", "--prefetch-multiplier", case["window"], "--without-gossip",
+                                "--without-mingle", "-n", "bench@localhost", "-Q", f"celery-{self.mode}", ready=False, env=env,
+                                cwd=scratch)
+            return client_of(crew, ["/usr/bin/python3", self.app, self.mode, *(case[k] for k in ("jobs", "warm", "window", "size"))],
+                             {"broker": Process(self.server.beam()), "worker": worker}, case, env)
 
 
 def missing(contestant):

@@ -15,7 +15,7 @@
 static const struct ps_opt table[] = {
     {"endpoint", 0, PS_OPT_TEXT, AT(endpoint), 0, 0, NULL, "where", "Where the broker is."},
     {"back", 0, PS_OPT_TEXT, AT(back), 0, 0, NULL, "where", "Proxy: where workers connect."},
-    {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path", "Our certificate (CURVE)."},
+    {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path", "Our certificate (CURVE); keys: the directory."},
     {"server-key", 0, PS_OPT_TEXT, AT(server_key), 0, 0, NULL, "path", "The broker's public certificate."},
     {"mode", 0, PS_OPT_TEXT, AT(mode), 0, 0, "", "words", "Settings of a peer."},
     {"jobs", 0, PS_OPT_U64, AT(jobs), 0, 100000000, "10000", "n", "Jobs in all."},
@@ -24,7 +24,8 @@ static const struct ps_opt table[] = {
     {"size", 0, PS_OPT_U64, AT(size), 8, PAYLOAD_MAX, "200", "bytes", "Bytes of a payload."},
     {"engines", 0, PS_OPT_U64, AT(engines), 1, 8, "1", "n", "Jobs of one sample."},
     {"batch", 0, PS_OPT_U64, AT(batch), 1, 1024, "1", "n", "Jobs in one message at most."},
-    {"sessions", 0, PS_OPT_U64, AT(sessions), 1, 1024, "1", "n", "Worker: sessions."},
+    {"sessions", 0, PS_OPT_U64, AT(sessions), 1, 1024, "1", "n",
+     "Worker: sessions; client: workers to wait for."},
     {"threads", 0, PS_OPT_U64, AT(threads), 1, 64, "1", "n", "Worker: threads that drive them."},
     {"credit", 0, PS_OPT_U64, AT(credit), 1, PS_WINDOW_MAX, "64", "n",
      "Worker: leases in its hands at most."},

@@ -12,7 +12,7 @@ struct bench_options {
     const char *role;  /* first argument: client, worker, proxy ... */
     char *endpoint;    /* zmq endpoint, or host:port */
     char *back;        /* proxy: where workers connect */
-    char *key;         /* CURVE: our certificate */
+    char *key;         /* CURVE: our certificate, or (keys) the directory to make them in */
     char *server_key;  /* the broker's public one */
     char *mode;        /* peers: their settings */
     uint64_t jobs;     /* in all */
@@ -21,7 +21,7 @@ struct bench_options {
     uint64_t size;     /* bytes of a payload */
     uint64_t engines;  /* jobs of one sample */
     uint64_t batch;    /* jobs in a message at most, where the client makes batches */
-    uint64_t sessions; /* worker: that many */
+    uint64_t sessions; /* worker: that many; client: workers that must be there before a job is leased */
     uint64_t threads;  /* worker: drive them */
     uint64_t credit;   /* worker: leases in its hands */
     uint64_t queued;   /* client: jobs of another owner that wait all the time, or (fill) that are left */

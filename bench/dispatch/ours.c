@@ -1,4 +1,4 @@
-/* dispatch_ours client|fill|worker: a master and workers over proto/peer, as master/scan/uplink and worker/talk use it. */
+/* dispatch_ours client|fill|worker|keys: a master and workers over proto/peer, as master/scan/uplink and worker/talk use it. */
 #include "bench/dispatch/ours.h"
 
 #include <stdio.h>
@@ -50,7 +50,7 @@ int main(int argc, char **argv)
 
     ps_log_init("dispatch_ours", PS_LOG_WARN);
     bench_options_read(&options, argc, argv);
-    if (!options.endpoint)
+    if (!options.endpoint && !bench_is(&options, "keys"))
         bench_die("--endpoint is missing");
     if (bench_is(&options, "client"))
         status = ours_client(&options);
@@ -58,8 +58,10 @@ int main(int argc, char **argv)
         status = ours_fill(&options);
     else if (bench_is(&options, "worker"))
         status = ours_worker(&options);
+    else if (bench_is(&options, "keys"))
+        status = ours_keys(&options);
     else
-        bench_die("client, fill or worker");
+        bench_die("client, fill, worker or keys");
     bench_options_fini(&options);
     return status;
 }

@@ -24,5 +24,8 @@ int ours_client(const struct bench_options *options);
 /* Submits all jobs, waits until the broker has them, says so, and holds the session until standard input ends. */
 int ours_fill(const struct bench_options *options);
 int ours_worker(const struct bench_options *options);
+/* Makes the keys of a broker, a master and workers in the directory --key, the last two allowed by certificates in its
+ * allowed/, as `phagescan keys` would. */
+int ours_keys(const struct bench_options *options);
 
 #endif

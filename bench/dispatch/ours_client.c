@@ -34,6 +34,7 @@ struct client {
     struct wish wishes[WISHES_MAX]; /* a ring */
     size_t wish_first, wishes_n;
     uint64_t accepted_n;
+    uint64_t workers_n; /* that offer the first engine, by the last FLEET */
     uint64_t heard_ms;
     bool open;
 };
@@ -63,14 +64,16 @@ static int put_sample(struct client *self, uint64_t sample)
 
 static void feed(struct client *self)
 {
-    while (bench_tally_room(&self->tally) >= self->options->engines) {
-        int r = put_sample(self, self->tally.sent_n / self->options->engines);
+    uint64_t engines = PS_MAX(self->options->engines, (uint64_t)1);
+
+    while (bench_tally_room(&self->tally) >= engines) {
+        int r = put_sample(self, self->tally.sent_n / engines);
 
         if (r == PS_ERR_BUSY)
             return;
         if (r)
             bench_die("SUBMIT: %s", ps_err_text(r));
-        for (uint64_t i = 0; i < self->options->engines; i++)
+        for (uint64_t i = 0; i < engines; i++)
             (void)bench_tally_send(&self->tally);
     }
 }
@@ -126,6 +129,16 @@ static void on_result(struct client *self, const struct ps_msg_RESULT *result)
         bench_die("no room for COMMITTED");
 }
 
+static void on_fleet(struct client *self, const struct ps_msg_FLEET *fleet)
+{
+    struct ps_list_load cursor = fleet->loads;
+    struct ps_part_load load;
+
+    while (ps_load_next(&cursor, &load))
+        if (ps_bytes_is(load.engine, ours_engines[0]))
+            self->workers_n = load.workers;
+}
+
 static void hear(struct client *self, const struct ps_msg *msg)
 {
     switch (msg->id) {
@@ -142,8 +155,11 @@ static void hear(struct client *self, const struct ps_msg *msg)
     case PS_MSG_DECIDED:
     case PS_MSG_LOST:
         bench_die("the broker said %s", ps_msg_name(msg->id));
+    case PS_MSG_FLEET:
+        on_fleet(self, &msg->FLEET);
+        break;
     default:
-        break; /* FLEET */
+        bench_die("a master was told %s", ps_msg_name(msg->id));
     }
 }
 
@@ -157,13 +173,10 @@ static void hear_all(struct client *self, uint64_t now_ms)
         if (event == PS_PEER_LOST || event == PS_PEER_REFUSED || event == PS_PEER_RESUMED)
             bench_die("no session: %s", ps_peer_why(self->peer));
         if (event == PS_PEER_OPENED)
-            self->open =
-                !ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = 1,
-                                                .results = (uint32_t)(self->options->window + GRANT_MARGIN)));
-        else {
+            self->open = true;
+        else
             hear(self, &msg);
-            feed(self);
-        }
+        feed(self); /* what an answer makes room for goes now, not when all are read */
         if (event != PS_PEER_MESSAGE || msg.id != PS_MSG_FLEET)
             self->heard_ms = now_ms;
     }
@@ -223,12 +236,25 @@ static void fill(struct client *self)
     bench_ready();
 }
 
+/* Nothing is leased until we grant it: so nothing is measured while workers still come. */
+static void begin(struct client *self)
+{
+    uint32_t results = (uint32_t)(self->options->window + GRANT_MARGIN);
+
+    while (self->workers_n < self->options->sessions)
+        turn(self);
+    if (ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = 1, .results = results)))
+        bench_die("no room for GRANT");
+    self->heard_ms = ps_clock_mono_ms();
+}
+
 int ours_client(const struct bench_options *options)
 {
     void *context = ours_context();
     struct client *self = start(options, context);
 
     fill(self);
+    begin(self);
     while (!bench_tally_over(&self->tally))
         turn(self);
     while (self->accepted_n < options->jobs)

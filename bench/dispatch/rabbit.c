@@ -235,6 +235,7 @@ static void client(struct rabbit *self)
     }
     bench_tally_print(&tally);
     bench_tally_fini(&tally);
+    self->tally = NULL;
     amqp_bytes_free(self->answers);
     free(self->confirmed);
 }

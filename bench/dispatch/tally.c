@@ -83,11 +83,12 @@ void bench_tally_print(struct bench_tally *self)
 {
     uint64_t *took = self->took_ns + self->options->warm;
     size_t n = (size_t)(self->options->jobs - self->options->warm);
+    size_t p50 = n / 2, p99 = n * 99 / 100;
     double seconds = (double)(self->last_ns - self->first_ns) / 1e9;
 
     qsort(took, n, sizeof(*took), compare);
     (void)printf("{\"jobs\": %zu, \"seconds\": %.6f, \"rate\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f", n,
-                 seconds, (double)n / seconds, (double)took[n / 2] / 1e3, (double)took[n * 99 / 100] / 1e3);
+                 seconds, (double)n / seconds, (double)took[p50] / 1e3, (double)took[p99] / 1e3);
     bench_usage_print(self->options, self->before, self->after, n);
     if (puts("}") < 0 || fflush(stdout))
         bench_die("nobody listens");

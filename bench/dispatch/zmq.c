@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -14,6 +15,8 @@
 #include "bench/dispatch/tally.h"
 
 #define SILENCE_MAX_MS 60000
+#define SOCKETS_MAX    16384
+#define EVENTS_N       64
 
 static void *make_socket(void *context, int type, const char *endpoint, bool bind)
 {
@@ -39,12 +42,17 @@ static void proxy(const struct bench_options *options, void *context)
 
 /* ---- worker ---- */
 
-static void take(zmq_msg_t *part, void *socket)
+/* False when there is none now (flags: ZMQ_DONTWAIT). */
+static bool take(zmq_msg_t *part, void *socket, int flags)
 {
     (void)zmq_msg_init(part); /* always 0 */
-    while (zmq_msg_recv(part, socket, 0) < 0)
+    while (zmq_msg_recv(part, socket, flags) < 0) {
+        if (errno == EAGAIN)
+            return false;
         if (errno != EINTR)
             bench_die("receive: %s", zmq_strerror(errno));
+    }
+    return true;
 }
 
 static void give(zmq_msg_t *part, void *socket, int flags)
@@ -67,21 +75,61 @@ static void answer(zmq_msg_t *jobs, zmq_msg_t *ret_answers)
         answer_write(to, payload_job(from), payload_sum(from, size));
 }
 
-static void worker(const struct bench_options *options, void *context)
+/* Answers the next message; false when there is none now (flags: ZMQ_DONTWAIT). */
+static bool serve(void *socket, int flags)
 {
-    void *socket = make_socket(context, ZMQ_DEALER, options->endpoint, false);
+    zmq_msg_t address, jobs, answers;
 
+    if (!take(&address, socket, flags))
+        return false;
+    (void)take(&jobs, socket, 0); /* all parts of a message come together */
+    answer(&jobs, &answers);
+    give(&address, socket, ZMQ_SNDMORE);
+    give(&answers, socket, 0);
+    (void)zmq_msg_close(&jobs); /* fails for messages never initialised only */
+    return true;
+}
+
+/* A descriptor of libzmq's tells of changes only: whoever is told goes on until there is nothing more. */
+static void serve_many(void **sockets, size_t n)
+{
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event events[EVENTS_N];
+
+    for (size_t i = 0; i < n; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = sockets[i]};
+        size_t len = sizeof(int);
+        int fd = -1;
+
+        if (zmq_getsockopt(sockets[i], ZMQ_FD, &fd, &len) || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event))
+            bench_die("no descriptor: %s", strerror(errno));
+        while (serve(sockets[i], ZMQ_DONTWAIT))
+            ;
+    }
     bench_ready();
     for (;;) {
-        zmq_msg_t address, jobs, answers;
+        int told = epoll_wait(epoll_fd, events, EVENTS_N, -1);
 
-        take(&address, socket);
-        take(&jobs, socket);
-        answer(&jobs, &answers);
-        give(&address, socket, ZMQ_SNDMORE);
-        give(&answers, socket, 0);
-        (void)zmq_msg_close(&jobs); /* fails for messages never initialised only */
+        for (int i = 0; i < told; i++)
+            while (serve(events[i].data.ptr, ZMQ_DONTWAIT))
+                ;
     }
+}
+
+/* One thread, with as many sockets as there are to be workers. */
+static void worker(const struct bench_options *options, void *context)
+{
+    void **sockets = ps_alloc((size_t)options->sessions, sizeof(*sockets));
+
+    if (!sockets)
+        bench_die("out of memory");
+    for (size_t i = 0; i < options->sessions; i++)
+        sockets[i] = make_socket(context, ZMQ_DEALER, options->endpoint, false);
+    if (options->sessions > 1)
+        serve_many(sockets, (size_t)options->sessions);
+    bench_ready();
+    while (serve(sockets[0], 0))
+        ;
 }
 
 /* ---- client ---- */
@@ -161,7 +209,7 @@ int main(int argc, char **argv)
     void *context = zmq_ctx_new();
 
     bench_options_read(&options, argc, argv);
-    if (!context)
+    if (!context || zmq_ctx_set(context, ZMQ_MAX_SOCKETS, SOCKETS_MAX))
         bench_die("no libzmq context");
     if (bench_is(&options, "proxy"))
         proxy(&options, context);

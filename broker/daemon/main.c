@@ -2,11 +2,15 @@
 #include <czmq.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "broker/daemon/server.h"
+
+#define FDS_A_WORKER 2  /* talk and beat: a connection each */
+#define FDS_RESERVED 64 /* ours, and masters' */
 
 /* czmq reads limits and more from the environment; ours come from our options. */
 static void clear_environment(void)
@@ -18,6 +22,24 @@ static void clear_environment(void)
 
     for (size_t i = 0; i < PS_ARRAY_N(names); i++)
         (void)unsetenv(names[i]); /* fails for names that are none */
+}
+
+/* All that the kernel gives: the usual soft limit of 1,024 is less than 512 workers. Above the hard one libzmq can't accept
+ * a connection, and nobody would be told: so it is said at the start. */
+static void raise_descriptors(uint64_t workers_max)
+{
+    uint64_t wanted = FDS_A_WORKER * workers_max + FDS_RESERVED;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE,
+                    &limit); /* up to the hard limit it can't fail; if it did, the old one stays */
+    if (limit.rlim_max < wanted)
+        ps_log(PS_LOG_WARN, "few-descriptors", "limit=%llu wanted=%llu workers-max=%llu",
+               (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
+               (unsigned long long)workers_max);
 }
 
 static int block_signals(int *ret_fd, struct ps_error *reterr)
@@ -66,6 +88,7 @@ static int work(struct ps_broker_settings *settings, struct ps_error *reterr)
     PS_CLOSE int signal_fd = -1;
     int r = block_signals(&signal_fd, reterr);
 
+    raise_descriptors(settings->workers_max);
     if (!r)
         r = ps_server_new(&server, settings, signal_fd, reterr);
     if (!r)

@@ -1,11 +1,16 @@
 /* phagescan-broker as a process: jobs flow, samples cross, kills and stops lose nothing, strangers do no harm. */
 #include "broker_rig.h"
 
+#include <sys/resource.h>
+
+#define STRANGERS_N 96
+#define FEW_FILES   48 /* descriptors that a broker starts with, fewer than STRANGERS_N */
+
 struct stage {
     struct rig *rig;
     struct rig_master *master;
     struct rig_worker *worker;
-    void *strangers[2]; /* sockets, closed whatever happens: the context waits for them */
+    void *strangers[STRANGERS_N]; /* sockets, closed whatever happens: the context waits for them */
 };
 
 static int setup(void **state)
@@ -267,6 +272,30 @@ static void a_peer_that_does_not_read_is_given_up(void **state)
     all_done_once(stage->master);
 }
 
+/* Whoever starts it has a small soft limit, as shells and systemd give: it takes what the hard one allows. */
+static void more_workers_than_the_soft_limit_has_descriptors(void **state)
+{
+    struct stage *stage = *state;
+    const struct ps_part_offer offer = {.name = PS_BYTES_LIT("clamav")};
+    struct rlimit before, few;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = FEW_FILES, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    rig_start(stage->rig);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    stage->master = rig_master(stage->rig, 100);
+    stage->worker = rig_worker(stage->rig);
+    for (size_t i = 0; i < STRANGERS_N; i++) {
+        void *one = stage->strangers[i] = stranger(stage->rig, NULL);
+
+        put(one, PS_MSG(HELLO, .version_min = 1, .version_max = 1, .role = PS_ROLE_WORKER,
+                        .name = PS_BYTES_LIT("one of many")));
+        put(one, PS_MSG(READY, .slots = 1, .window = 1, .engines = {.items = &offer, .n = 1}));
+    }
+    RIG_UNTIL(stage->master, stage->worker, stage->master->fleet_workers == STRANGERS_N + 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -282,6 +311,7 @@ int main(void)
         T(it_starts_once_and_ends_politely),
         T(strangers_do_no_harm),
         T(a_peer_that_does_not_read_is_given_up),
+        T(more_workers_than_the_soft_limit_has_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
