@@ -101,12 +101,33 @@ int ps_postbox_pass(struct ps_postbox *self, struct ps_bytes record, zmq_msg_t *
     return 0;
 }
 
-/* The frame in the making as a message; its bytes are copied once, the carried frames move. */
+static void free_records(void *data, void *hint)
+{
+    free(data);
+}
+
+/* Large records are given away with their memory, which would not be kept anyway; small ones are copied. */
+static int make_records(struct ps_postbox *self, zmq_msg_t *ret_part)
+{
+    if (self->records.cap > KEEP_BYTES && self->records.len > self->records.cap / 4) {
+        if (zmq_msg_init_data(ret_part, self->records.data, self->records.len, free_records, NULL))
+            return PS_ERR_NOMEM;
+        ps_buf_init(&self->records, PS_FRAME_MAX);
+        return 0;
+    }
+    if (zmq_msg_init_size(ret_part, self->records.len))
+        return PS_ERR_NOMEM;
+    memcpy(zmq_msg_data(ret_part), self->records.data, self->records.len);
+    return 0;
+}
+
+/* The frame in the making as a message; the carried frames move. */
 static int make_parts(struct ps_postbox *self, zmq_msg_t *ret_parts, size_t *ret_n)
 {
-    if (zmq_msg_init_size(&ret_parts[0], self->records.len))
-        return PS_ERR_NOMEM;
-    memcpy(zmq_msg_data(&ret_parts[0]), self->records.data, self->records.len);
+    int r = make_records(self, &ret_parts[0]);
+
+    if (r)
+        return r;
     for (size_t i = 0; i < self->carried_n; i++) {
         (void)zmq_msg_init(&ret_parts[1 + i]); /* none of these fails for messages */
         (void)zmq_msg_move(&ret_parts[1 + i], &self->carried[i]);
