@@ -19,6 +19,7 @@ WORKERS = [1, 10, 100, 1000]
 QUEUED = [0, 1_000, 10_000, 100_000, 1_000_000]
 MIB = 1 << 20
 FLAT = 1.25  # worst over best at most
+FEW = 3      # rounds at most of curves and of memory, which hardly vary
 DEEP = 64    # jobs outstanding of each worker, in the second curve over workers
 
 # name: (jobs, window and the like, what is compared, its target)
@@ -79,6 +80,7 @@ def rivals(name, labels):
 class Bench:
     def __init__(self, args, scratch):
         self.args, self.scratch = args, scratch
+        self.few = min(args.rounds, FEW)
         self.left_out, self.cases, self.values = {}, {}, {}
 
     def case(self, jobs, **settings):
@@ -138,10 +140,15 @@ class Bench:
 
     def bytes_per_job(self):
         case = self.case(1_000_000)
-        found = {label: self.once(who, case, "fill") - case["size"] for label, who in {"ours": Ours(), "zmq_proxy": Proxy()}.items()}
+        who = {"ours": Ours(), "zmq_proxy": Proxy()}
+        rounds = {label: [] for label in who}
+        for _ in range(self.few):
+            for label, one in who.items():
+                rounds[label].append(self.once(one, case, "fill") - case["size"])
+        found = {label: kit.median(of) for label, of in rounds.items()}
         self.values["bytes_per_job"] = round(found["ours"])
-        self.cases["bytes_per_job"] = {"case": case, "beside_payload": found}
-        kit.say(f"bytes_per_job: beside the payload {found}, {case['jobs']} jobs")
+        self.cases["bytes_per_job"] = {"case": case, "beside_payload": found, "rounds": rounds}
+        kit.say(f"bytes_per_job: beside the payload {words_of_bytes(self.cases['bytes_per_job'])}, {case['jobs']} jobs")
 
     def curve(self, name):
         """Processor time of the broker a job, interleaved; over workers the proxy's beside it."""
@@ -149,7 +156,7 @@ class Bench:
         who = {"ours": Ours(), "zmq_proxy": Proxy()} if head == "workers" else {"ours": Ours()}
         cases = {p: self.case(200_000, **settings(p)) for p in points}
         rounds = {label: {p: [] for p in points} for label in who}
-        for _ in range(self.args.rounds):
+        for _ in range(self.few):
             for p in points:
                 for label, one in who.items():
                     rounds[label][p].append(self.once(one, cases[p]))
@@ -193,6 +200,10 @@ def middle_cost(results):
     """Medians of what each process cost."""
     return {name: {word: kit.median([r["cost"][name][word] for r in results]) for word in words}
             for name, words in results[0]["cost"].items()}
+
+
+def words_of_bytes(memory):
+    return ", ".join(f"{label} {n:.0f} B ({kit.spread(memory['rounds'][label])})" for label, n in memory["beside_payload"].items())
 
 
 def amount(n):
@@ -245,14 +256,14 @@ def tables(bench):
                          " | ".join(f"{c['us_a_job'][label][p]:.2f} | {c['rate'][label][p]:.0f}" for label in c["ratio"]) + " |\n")
     if "bytes_per_job" in bench.cases:
         c = bench.cases["bytes_per_job"]
-        text += (f"\nMemory a queued job of {c['case']['size']} B beside its payload, {c['case']['jobs']} jobs, no worker: " +
-                 ", ".join(f"{k} {v:.0f} B" for k, v in c["beside_payload"].items()) + " (target: at most 128).\n")
+        text += (f"\nMemory a queued job of {c['case']['size']} B beside its payload, {c['case']['jobs']} jobs, no worker: "
+                 f"{words_of_bytes(c)} (target: at most 128).\n")
     return text + settings_words(bench)
 
 
 def settings_words(bench):
     return f"""
-Settings. Rounds: {bench.args.rounds}, interleaved, medians; the first tenth of the jobs (at least a window) is not measured. Transport:
+Settings. Rounds: {bench.args.rounds} (curves and memory {bench.few}), interleaved, medians; the first tenth of the jobs (at least a window) is not measured. Transport:
 TCP on loopback unless said. One client, one broker or server, one worker, each a process. Answers hold 96 bytes (ours: a
 RESULT record, about as long); every one is checked, by its job's number and by a sum over the job's bytes.
 Ours: 16 owners, two bands, deadline 300 s, leases, heartbeats, retries, result credit (window + 1,024), worker's credit
