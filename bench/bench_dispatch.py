@@ -19,6 +19,7 @@ WORKERS = [1, 10, 100, 1000]
 QUEUED = [0, 1_000, 10_000, 100_000, 1_000_000]
 MIB = 1 << 20
 FLAT = 1.25  # worst over best at most
+FEW = 3      # rounds at most of curves and of memory, which hardly vary
 DEEP = 64    # jobs outstanding of each worker, in the second curve over workers
 
 # name: (jobs, window and the like, what is compared, its target)
@@ -79,6 +80,7 @@ def rivals(name, labels):
 class Bench:
     def __init__(self, args, scratch):
         self.args, self.scratch = args, scratch
+        self.few = min(args.rounds, FEW)
         self.left_out, self.cases, self.values = {}, {}, {}
 
     def case(self, jobs, **settings):
@@ -137,11 +139,16 @@ class Bench:
                 "; ".join(f"{label} {m['rate']:.0f}/s p50 {m['p50_us']:.0f} us" for label, m in middle.items()))
 
     def bytes_per_job(self):
-        case = self.case(1_000_000)
-        found = {label: self.once(who, case, "fill") - case["size"] for label, who in {"ours": Ours(), "zmq_proxy": Proxy()}.items()}
+        case = {**BASE, "jobs": 1_000_000}  # --quick too: of fewer, a larger part is what the broker has anyway
+        who = {"ours": Ours(), "zmq_proxy": Proxy()}
+        rounds = {label: [] for label in who}
+        for _ in range(self.few):
+            for label, one in who.items():
+                rounds[label].append(self.once(one, case, "fill") - case["size"])
+        found = {label: kit.median(of) for label, of in rounds.items()}
         self.values["bytes_per_job"] = round(found["ours"])
-        self.cases["bytes_per_job"] = {"case": case, "beside_payload": found}
-        kit.say(f"bytes_per_job: beside the payload {found}, {case['jobs']} jobs")
+        self.cases["bytes_per_job"] = {"case": case, "beside_payload": found, "rounds": rounds}
+        kit.say(f"bytes_per_job: beside the payload {words_of_bytes(self.cases['bytes_per_job'])}, {case['jobs']} jobs")
 
     def curve(self, name):
         """Processor time of the broker a job, interleaved; over workers the proxy's beside it."""
@@ -149,7 +156,7 @@ class Bench:
         who = {"ours": Ours(), "zmq_proxy": Proxy()} if head == "workers" else {"ours": Ours()}
         cases = {p: self.case(200_000, **settings(p)) for p in points}
         rounds = {label: {p: [] for p in points} for label in who}
-        for _ in range(self.args.rounds):
+        for _ in range(self.few):
             for p in points:
                 for label, one in who.items():
                     rounds[label][p].append(self.once(one, cases[p]))
@@ -195,6 +202,10 @@ def middle_cost(results):
             for name, words in results[0]["cost"].items()}
 
 
+def words_of_bytes(memory):
+    return ", ".join(f"{label} {n:.0f} B ({kit.spread(memory['rounds'][label])})" for label, n in memory["beside_payload"].items())
+
+
 def amount(n):
     return f"{n / 1e6:.1f}M" if n >= 1e6 else f"{n / 1e3:.1f}k" if n >= 1e3 else f"{n:.0f}"
 
@@ -221,8 +232,9 @@ def ratio_table(bench):
 
 
 def cost_table(bench):
+    counted = counts.available() if bench.args.counts else {}
     text = ("\nCosts of each process a hundred thousand jobs: processor seconds, waits (voluntary context switches: it slept and "
-            "was woken) + forced switches" + "".join(f", {word}" for word in counts.available() if word != "switches") + ".\n\n"
+            "was woken) + forced switches" + "".join(f", {word}" for word in counted if word != "switches") + ".\n\n"
             "| case | who | jobs | jobs/s | p50 us | p99 us | spread | broker | client | worker |\n|" + "---|" * 10 + "\n")
     for name, c in bench.cases.items():
         for label, m in c.get("middle", {}).items():
@@ -245,14 +257,14 @@ def tables(bench):
                          " | ".join(f"{c['us_a_job'][label][p]:.2f} | {c['rate'][label][p]:.0f}" for label in c["ratio"]) + " |\n")
     if "bytes_per_job" in bench.cases:
         c = bench.cases["bytes_per_job"]
-        text += (f"\nMemory a queued job of {c['case']['size']} B beside its payload, {c['case']['jobs']} jobs, no worker: " +
-                 ", ".join(f"{k} {v:.0f} B" for k, v in c["beside_payload"].items()) + " (target: at most 128).\n")
+        text += (f"\nMemory a queued job of {c['case']['size']} B beside its payload, {c['case']['jobs']} jobs, no worker: "
+                 f"{words_of_bytes(c)} (target: at most 128).\n")
     return text + settings_words(bench)
 
 
 def settings_words(bench):
     return f"""
-Settings. Rounds: {bench.args.rounds}, interleaved, medians; the first tenth of the jobs (at least a window) is not measured. Transport:
+Settings. Rounds: {bench.args.rounds} (curves and memory {bench.few}), interleaved, medians; the first tenth of the jobs (at least a window) is not measured. Transport:
 TCP on loopback unless said. One client, one broker or server, one worker, each a process. Answers hold 96 bytes (ours: a
 RESULT record, about as long); every one is checked, by its job's number and by a sum over the job's bytes.
 Ours: 16 owners, two bands, deadline 300 s, leases, heartbeats, retries, result credit (window + 1,024), worker's credit

@@ -15,7 +15,7 @@ packages_run=(postgresql clamav-testfiles ca-certificates curl)
 packages_test=(libcmocka-dev clang clang-format clang-tidy clamav clamav-daemon clamdscan chromium python3 zip procps
     strace gnuplot-nox ccache)
 # Peers of bench/run dispatch, and what counts for it; installed by it alone.
-packages_bench=(nats-server rabbitmq-server librabbitmq-dev celery python3-celery redis-server valgrind)
+packages_bench=(nats-server rabbitmq-server librabbitmq-dev celery python3-celery redis-server linux-perf valgrind)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
