@@ -41,7 +41,7 @@ void ps_job_state(struct ps_core *core, struct ps_job *job, enum ps_job_state st
 
     count(core, job, old, (uint32_t)-1);
     count(core, job, state, 1);
-    job->state = (uint8_t)state & 0xf;
+    job->state = state & 7u;
     if (needs(old) != needs(state))
         ps_sample_need(core, ps_sample_at(core, job->sample), needs(state));
 }
@@ -81,10 +81,15 @@ uint32_t ps_job_left_ms(const struct ps_job *job)
     return all > job->ran ? (all - job->ran) << PS_TICK_SHIFT : 0;
 }
 
+uint32_t ps_job_asked_ms(const struct ps_job *job)
+{
+    return (uint32_t)job->run << PS_RUN_SHIFT;
+}
+
 uint32_t ps_job_run_ms(const struct ps_core *core, const struct ps_job *job, uint32_t session)
 {
     const struct ps_offer *offer = ps_session_offer(ps_session_at(core, session), job->engine);
-    uint32_t run_ms = job->run_ms                   ? job->run_ms
+    uint32_t run_ms = job->run                      ? ps_job_asked_ms(job)
                       : offer && offer->part.run_ms ? offer->part.run_ms
                                                     : core->options.run_ms;
 

@@ -23,11 +23,15 @@ enum ps_job_state {
  * with a job counts against it all the same. */
 #define PS_FREED_MAX 10
 
+#define PS_RUN_SHIFT  3 /* run times are kept in units of 8 ms */
 #define PS_TICK_SHIFT 6 /* deadlines and waiting times are kept in units of 64 ms, in 32 bits: eight years */
 
-/* 56 bytes: a million of them wait in memory. */
+/* With half the alignment, which a million waiting jobs would pay for. */
+typedef uint64_t ps_job_id __attribute__((aligned(4)));
+
+/* 52 bytes: a million of them wait in memory. */
 struct ps_job {
-    uint64_t id;           /* the master's number, unique for ever */
+    ps_job_id id;          /* the master's number, unique for ever */
     uint32_t chain;        /* next in the index */
     uint32_t sample;       /* what to scan */
     uint32_t sibling_prev; /* others of that sample, in order of arrival; the first one's is the last */
@@ -35,15 +39,15 @@ struct ps_job {
     uint32_t prev, next;   /* queued: neighbours in a slot or among the suspects */
     uint32_t place;        /* queued: slot, 0 among the suspects; else: lease */
     uint32_t since;        /* when it was queued first, units of 64 ms of core time */
-    uint32_t run_ms;       /* run time asked for; 0: the engine's own */
+    uint32_t run : 22;     /* run time asked for, units of 8 ms, rounded up; 0: the engine's own */
+    uint32_t band : 2;     /* enum ps_band */
+    uint32_t state : 3;    /* enum ps_job_state */
+    uint32_t freed : 4;    /* leases since the last loss whose worker died before a heartbeat named them */
     uint16_t owner;        /* whose: place in the owners' pool */
     uint16_t time_s;       /* the scan's time, rounded up; 0: no limit. Its end from since on orders a band */
     uint16_t ran;          /* units of 64 ms that lost leases ran: the scan's time, used up */
     uint8_t engine;        /* place in the engines' table */
-    uint8_t band : 4;      /* enum ps_band */
-    uint8_t state : 4;     /* enum ps_job_state */
     uint8_t lost;          /* leases lost so far */
-    uint8_t freed;         /* leases since then whose worker died before a heartbeat named them */
 };
 
 struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);
@@ -51,6 +55,8 @@ struct ps_job *ps_job_at(const struct ps_core *core, uint32_t job);
 uint32_t ps_job_find(const struct ps_core *core, uint64_t id);
 /* Moves the counters from the state it had to the one given. */
 void ps_job_state(struct ps_core *core, struct ps_job *job, enum ps_job_state state);
+/* The run time that was asked for; 0: none. */
+uint32_t ps_job_asked_ms(const struct ps_job *job);
 /* When its scan's time would be over if it had run from the beginning: units of 64 ms of core time. */
 uint32_t ps_job_deadline(const struct ps_job *job);
 /* What is left of its scan's time: the deadline less what lost leases ran, 0 when it is used up. Waiting does not count,

@@ -192,11 +192,12 @@ static void free_leased(struct ps_core *core, uint32_t number, const struct ps_l
 {
     struct ps_job *job = ps_job_at(core, number);
 
-    if (args->dead && ++job->freed >= PS_FREED_MAX) {
+    if (args->dead && job->freed + 1u >= PS_FREED_MAX) {
         job->freed = 0;
         lose_leased(core, number, &(struct ps_life){.reason = "worker after worker died with it"});
         return;
     }
+    job->freed += args->dead;
     if (args->dead)
         ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
     take_back(core, number, args->tell);

@@ -159,8 +159,9 @@ static void adopt_lease(struct ps_core *core, uint32_t number_of_job, uint32_t n
                               .seq = stray->seq,
                               .running = stray->running,
                               .alone = job->lost > 0,
-                              .allow_ms = ps_lease_allow_ms(job->run_ms ? job->run_ms : core->options.run_ms,
-                                                            ps_sample_at(core, job->sample)->size)});
+                              .allow_ms =
+                                  ps_lease_allow_ms(job->run ? ps_job_asked_ms(job) : core->options.run_ms,
+                                                    ps_sample_at(core, job->sample)->size)});
     if (job->state != PS_JOB_LEASED || ps_lease_at(core, job->place)->seq != stray->seq ||
         ps_lease_at(core, job->place)->boot != stray->boot)
         ps_session_cancelled(core, stray->session, ref_of(stray));

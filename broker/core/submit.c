@@ -31,6 +31,14 @@ static uint16_t in_seconds(uint32_t ms)
     return (uint16_t)PS_MIN((ms + 999ull) / 1000, (uint64_t)UINT16_MAX);
 }
 
+static uint32_t in_run_units(uint32_t ms)
+{
+    uint32_t most = PS_LEASE_MAX_MS >> PS_RUN_SHIFT;
+
+    static_assert(PS_LEASE_MAX_MS >> PS_RUN_SHIFT < 1u << 22, "fits into a job");
+    return PS_MIN(ms / (1u << PS_RUN_SHIFT) + (ms % (1u << PS_RUN_SHIFT) != 0), most);
+}
+
 /* A new job, counted and in its sample's list; 0 when there is no room. */
 static uint32_t make_job(struct ps_core *core, const struct ps_msg_SUBMIT *msg, const struct ps_part_ask *ask,
                          uint32_t sample)
@@ -47,9 +55,9 @@ static uint32_t make_job(struct ps_core *core, const struct ps_msg_SUBMIT *msg, 
                                .owner = (uint16_t)owner,
                                .time_s = in_seconds(msg->deadline_ms),
                                .since = ps_core_units(core),
-                               .run_ms = ask->run_ms,
+                               .run = in_run_units(ask->run_ms),
                                .engine = (uint8_t)engine,
-                               .band = PS_MIN(msg->band, (uint32_t)PS_BAND_IDLE) & 0xf,
+                               .band = PS_MIN(msg->band, (uint32_t)PS_BAND_IDLE) & 3u,
                                .lost = (uint8_t)PS_MIN(ask->lost, (uint32_t)UINT8_MAX)};
         if (ps_job_enter(core, number))
             number = 0;
