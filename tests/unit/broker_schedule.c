@@ -524,7 +524,8 @@ static void a_waiting_job_is_small(void **state)
             fixed = stage_counts(stage).memory_bytes; /* first chunks of everything */
     }
     assert_int_equal(stage_counts(stage).queued, N);
-    assert_true(stage_counts(stage).memory_bytes - fixed <= (uint64_t)N * (BYTES + 122)); /* 128 with what a process has beside it */
+    assert_true(stage_counts(stage).memory_bytes - fixed <=
+                (uint64_t)N * (BYTES + 122)); /* 128 with what a process has beside it */
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
