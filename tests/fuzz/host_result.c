@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(const struct ps_host_result *result)
 {
     if (!ps_outcome_valid(result->outcome) || result->job != JOB || strlen(result->label) > PS_LABEL_MAX ||
-        strlen(result->reason) > PS_TEXT_SHOWN_MAX || result->traits_len > PS_TRAITS_MAX)
+        strlen(result->reason) > PS_TEXT_MAX || result->traits_len > PS_TRAITS_MAX)
         abort();
     if (result->traits_len > 0) {
         json_t *traits = json_loads(result->traits, 0, NULL);
