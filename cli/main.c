@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"report", "show what is known of a file or a SHA-256", ps_cmd_report},
     {"engines", "list engines, their versions and queues", ps_cmd_engines},
     {"workers", "list workers, what they offer and hold", ps_cmd_workers},
+    {"keys", "make, allow and remove the keys of workers on other machines", ps_cmd_keys},
     {"up", "start everything on this machine", ps_cmd_up},
     {"down", "stop it", ps_cmd_down},
     {"status", "tell which process is well and which is not", ps_cmd_status},

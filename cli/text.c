@@ -50,8 +50,8 @@ static size_t bytes_of(const char *text, size_t n)
 static const char *make_visible(struct ps_buf *out, const char *text)
 {
     /* What is cut off first leaves room for an escape of eight bytes for every one. */
-    ps_buf_init(out, 8 * PS_TEXT_MAX);
-    ps_utf8_put_visible(out, text, ps_utf8_cut(text, strlen(text), PS_TEXT_MAX));
+    ps_buf_init(out, 8 * PS_TEXT_SHOWN_MAX);
+    ps_utf8_put_visible(out, text, ps_utf8_cut(text, strlen(text), PS_TEXT_SHOWN_MAX));
     return ps_buf_text(out);
 }
 

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/opt.h"
 
-#define PS_TEXT_MAX 65536 /* bytes of one text that is shown; the rest is cut off */
+#define PS_TEXT_SHOWN_MAX 65536 /* bytes of one text that is shown; the rest is cut off */
 
 /* A member as text; "" when it is not there. Lent by object. */
 const char *ps_text_of(const json_t *object, const char *key);

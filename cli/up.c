@@ -52,7 +52,7 @@ static char *describe_unready(const struct ps_layout *layout)
     const json_t *unit;
     size_t i;
 
-    ps_buf_init(&text, PS_TEXT_MAX);
+    ps_buf_init(&text, PS_TEXT_SHOWN_MAX);
     if (ps_control_status(layout, false, &state, NULL) != 0)
         return NULL;
     json_array_foreach (json_object_get(state, "units"), i, unit) {

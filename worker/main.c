@@ -77,7 +77,17 @@ static int become_services(struct ps_account services, struct ps_error *reterr)
     return 0;
 }
 
-/* As root: the launcher keeps the rights, we give them up for good. Else: nothing to do. */
+static int load_keys(struct worker *self, struct ps_error *reterr)
+{
+    const struct ps_worker_settings *settings = &self->settings;
+
+    return settings->key && !settings->probe
+               ? ps_keys_load(&self->keys, settings->key, settings->broker_key, reterr)
+               : 0;
+}
+
+/* As root: the launcher, which has no business with our keys, keeps the rights; we read the keys, which may be root's, and
+ * give the rights up for good. Else: the keys alone. */
 static int part_with_root(struct worker *self, struct ps_error *reterr)
 {
     const struct ps_worker_settings *settings = &self->settings;
@@ -85,7 +95,7 @@ static int part_with_root(struct worker *self, struct ps_error *reterr)
     char tmp[PS_PATH_MAX + sizeof("/engines")];
 
     if (!find_accounts(settings, &services, &engines))
-        return 0;
+        return load_keys(self, reterr);
 
     (void)snprintf(tmp, sizeof(tmp), "%s/engines", self->room.path); /* fits by its size */
     const char *dirs[] = {settings->engine_dir};
@@ -100,6 +110,8 @@ static int part_with_root(struct worker *self, struct ps_error *reterr)
         error = ps_error_set(reterr, PS_ERR_DENIED, "%s: %s", self->room.path, strerror(errno));
     if (!error)
         error = ps_launcher_fork(&self->launcher, &conf, reterr);
+    if (!error)
+        error = load_keys(self, reterr);
     if (!error)
         error = become_services(services, reterr);
     return error;
@@ -183,12 +195,8 @@ static int make_session(struct worker *self, size_t descriptors, struct ps_error
     if (!self->context)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     conf.where = (struct ps_peer_where){.context = self->context, .endpoint = settings->broker};
-    if (settings->key) {
-        int error = ps_keys_load(&self->keys, settings->key, settings->broker_key, reterr);
-        if (error)
-            return error;
+    if (settings->key)
         conf.where.keys = &self->keys;
-    }
     if (ps_where_is_insecure(settings->broker, settings->key))
         ps_log(PS_LOG_WARN, "insecure-tcp", "broker=%s detail=%s", PS_LOGQ(settings->broker),
                PS_LOGQ("no CURVE: who is on the way can read samples and forge results"));

@@ -1,7 +1,5 @@
 #include "broker/daemon/allowed.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "proto/peer/certdir.h"
 
 #define FILES_LOGGED_MAX 100 /* bad files named in one load; the rest are counted */
 
@@ -26,14 +25,6 @@ struct ps_allowed {
 
     pthread_mutex_t lock; /* guards the table: asked by the ZAP thread while the broker's loads */
     struct entry *table;
-};
-
-/* What one load is about. */
-struct load {
-    struct ps_allowed *allowed;
-    struct entry *table; /* in the making */
-    unsigned skipped_n;
-    int error;
 };
 
 static void drop_table(struct entry **table_p)
@@ -77,12 +68,6 @@ void ps_allowed_free(struct ps_allowed **self_p)
 
 /* ---- loading ---- */
 
-static void skip(struct load *load, const char *file, const char *why)
-{
-    if (load->skipped_n++ < FILES_LOGGED_MAX)
-        ps_log(PS_LOG_WARN, "key-skipped", "file=%s why=%s", PS_LOGQ(file), PS_LOGQ(why));
-}
-
 /* The same key with the same rights keeps its number, and so its sessions. */
 static uint32_t number_of(struct ps_allowed *self, const struct ps_cert *cert)
 {
@@ -92,105 +77,44 @@ static uint32_t number_of(struct ps_allowed *self, const struct ps_cert *cert)
     return old && old->what.roles == cert->roles ? old->what.who : ++self->serial;
 }
 
-static void add(struct load *load, const struct ps_cert *cert)
+static int add(struct ps_allowed *self, struct entry **table_p, const struct ps_cert *cert)
 {
     struct entry *entry = PS_NEW(struct entry);
 
-    if (!entry) {
-        load->error = PS_ERR_NOMEM;
-        return;
-    }
+    if (!entry)
+        return PS_ERR_NOMEM;
     memcpy(entry->key, cert->public_key, PS_KEY_TEXT);
     memcpy(entry->what.name, cert->name, sizeof(entry->what.name));
     entry->what.roles = cert->roles;
-    entry->what.who = number_of(load->allowed, cert);
-    HASH_ADD_STR(load->table, key, entry);
-    if (!entry->hh.tbl) {
-        free(entry);
-        load->error = PS_ERR_NOMEM;
+    entry->what.who = number_of(self, cert);
+    HASH_ADD_STR(*table_p, key, entry);
+    if (entry->hh.tbl)
+        return 0;
+    free(entry);
+    return PS_ERR_NOMEM;
+}
+
+static void log_skipped(const struct ps_certdir_file *file, unsigned nth)
+{
+    if (nth < FILES_LOGGED_MAX)
+        ps_log(PS_LOG_WARN, "key-skipped", "file=%s why=%s", PS_LOGQ(file->file), PS_LOGQ(file->why));
+}
+
+static int read_directory(struct ps_allowed *self, struct entry **table_p, unsigned *ret_skipped_n,
+                          struct ps_error *reterr)
+{
+    PS_CLEANUP(ps_certdir_fini) struct ps_certdir dir = {0};
+    unsigned skipped_n = 0;
+    int r = ps_certdir_read(&dir, self->directory, reterr);
+
+    for (size_t i = 0; !r && i < dir.n; i++) {
+        if (dir.at[i].why)
+            log_skipped(&dir.at[i], skipped_n++);
+        else if ((r = add(self, table_p, &dir.at[i].cert)))
+            (void)ps_error_set(reterr, r, "out of memory");
     }
-}
-
-/* A name that the file does not say is the file's. */
-static void complete_name(struct ps_cert *cert, const char *file)
-{
-    if (!cert->name[0])
-        (void)snprintf(cert->name, sizeof(cert->name), "%.*s", (int)(strlen(file) - strlen(PS_CERT_SUFFIX)),
-                       file); /* a long one is cut */
-}
-
-static void take(struct load *load, const char *file)
-{
-    PS_FREE char *path = ps_strf("%s/%s", load->allowed->directory, file);
-    struct entry *twin = NULL;
-    struct ps_error error = {0};
-    struct ps_cert cert;
-
-    if (!path) {
-        load->error = PS_ERR_NOMEM;
-        return;
-    }
-    if (ps_cert_read(&cert, path, &error)) {
-        skip(load, file, error.text);
-        return;
-    }
-    ps_cert_fini(&cert);
-    complete_name(&cert, file);
-    HASH_FIND_STR(load->table, cert.public_key, twin);
-    if (twin)
-        skip(load, file, "another file has the same key");
-    else if (!cert.roles)
-        skip(load, file, "it gives no right: metadata/roles is missing");
-    else if (HASH_COUNT(load->table) >= PS_ALLOWED_MAX)
-        skip(load, file, "too many keys");
-    else
-        add(load, &cert);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t text_len = strlen(text), end_len = strlen(end);
-
-    return text_len > end_len && strcmp(text + text_len - end_len, end) == 0;
-}
-
-/* A file that is just being replaced has a suffix by chance behind its name: it will come under its own. */
-static bool is_temporary(const char *file)
-{
-    const char *dot = strrchr(file, '.');
-
-    return dot && strlen(dot) == strlen(".XXXXXX") && dot - file > (long)strlen(PS_CERT_SUFFIX) &&
-           strncmp(dot - strlen(PS_CERT_SUFFIX), PS_CERT_SUFFIX, strlen(PS_CERT_SUFFIX)) == 0;
-}
-
-static void look_at(struct load *load, const char *file)
-{
-    if (file[0] == '.' || is_temporary(file))
-        return;
-    if (ends_with(file, PS_CERT_SUFFIX))
-        take(load, file);
-    else if (ends_with(file, PS_CERT_SECRET))
-        skip(load, file, "a secret key does not belong here: take it away");
-    else
-        skip(load, file, "its name does not end in " PS_CERT_SUFFIX);
-}
-
-/* In the order of names, so that of two files with one key it is always the same that counts. */
-static int read_directory(struct load *load, struct ps_error *reterr)
-{
-    struct dirent **files = NULL;
-    int n = scandir(load->allowed->directory, &files, NULL, alphasort);
-
-    if (n < 0)
-        return ps_error_set(reterr, ps_err_from_errno(errno), "directory of allowed keys %s: %s",
-                            load->allowed->directory, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (!load->error)
-            look_at(load, files[i]->d_name);
-        free(files[i]);
-    }
-    free((void *)files);
-    return load->error ? ps_error_set(reterr, load->error, "out of memory") : 0;
+    *ret_skipped_n = skipped_n;
+    return r;
 }
 
 /* Those of the old table that are not in the new one as they were. */
@@ -213,23 +137,22 @@ static unsigned tell_gone(struct entry *old, struct entry *table,
 int ps_allowed_load(struct ps_allowed *self, void (*on_gone)(void *ctx, const struct ps_allowed_key *key),
                     void *ctx, struct ps_error *reterr)
 {
-    struct load load = {.allowed = self};
-    struct entry *old;
-    unsigned gone_n;
-    int r = read_directory(&load, reterr);
+    struct entry *old, *table = NULL;
+    unsigned gone_n, skipped_n;
+    int r = read_directory(self, &table, &skipped_n, reterr);
 
     if (r) {
-        drop_table(&load.table);
+        drop_table(&table);
         return r;
     }
     (void)pthread_mutex_lock(&self->lock); /* a default mutex in use rightly never fails */
     old = self->table;
-    self->table = load.table;
+    self->table = table;
     (void)pthread_mutex_unlock(&self->lock);
-    gone_n = tell_gone(old, load.table, on_gone, ctx);
+    gone_n = tell_gone(old, table, on_gone, ctx);
     drop_table(&old);
     ps_log(PS_LOG_INFO, "keys-loaded", "directory=%s keys=%u gone=%u skipped=%u", PS_LOGQ(self->directory),
-           HASH_COUNT(load.table), gone_n, load.skipped_n);
+           HASH_COUNT(table), gone_n, skipped_n);
     return 0;
 }
 

@@ -13,8 +13,6 @@
 #include "base/err.h"
 #include "proto/peer/cert.h"
 
-#define PS_ALLOWED_MAX 4096 /* keys; more are named and left out */
-
 struct ps_allowed;
 
 /* A key as an answer. */

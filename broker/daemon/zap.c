@@ -172,7 +172,7 @@ static void note_handshake(struct ps_zap *self)
               : value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC ? "it has another public key of ours"
                                                                : "it does not speak our protocol";
     else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-        why = "it went away in the middle";
+        why = "it left in the middle: it may not speak CURVE, or have another public key of ours";
     else
         return;
     if (may_log(self))

@@ -56,7 +56,7 @@ static json_t *clean_json(const char *text)
 {
     PS_BUF struct ps_buf clean;
 
-    ps_buf_init(&clean, PS_TEXT_MAX);
+    ps_buf_init(&clean, PS_TEXT_SHOWN_MAX);
     if (!text)
         return json_null();
     ps_utf8_put_clean(&clean, text, strlen(text));

@@ -1,14 +1,16 @@
 #include "proto/peer/cert.h"
 
-#include <czmq.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <zmq.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
 
-#define CONFIG PS_CLEANUP(zconfig_destroy)
-#define Z85    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+#define Z85 "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
 static const struct {
     const char *text;
@@ -98,6 +100,131 @@ void ps_cert_fini(struct ps_cert *self)
     explicit_bzero(self->secret_key, sizeof(self->secret_key));
 }
 
+/* ---- parsing ---- */
+
+#define BLANK     " \t\r"
+#define NAME_MADE "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789$-_@.&+/"
+
+/* One line of ZPL, taken apart in place. */
+struct line {
+    bool inside; /* indented: it belongs to a section */
+    char *name;  /* NULL: blank, or a comment */
+    char *value; /* "": it has none */
+};
+
+static bool is_over(const char *at)
+{
+    at += strspn(at, BLANK);
+    return !*at || *at == '#';
+}
+
+static void trim(char *text)
+{
+    size_t len = strlen(text);
+
+    while (len > 0 && strchr(BLANK, text[len - 1]))
+        len--;
+    text[len] = '\0';
+}
+
+/* What is behind the sign: in quotes, or up to a comment. */
+static bool take_value(struct line *line, char *at)
+{
+    char quote = *(at += strspn(at, BLANK)), *end;
+
+    if (quote == '"' || quote == '\'') {
+        end = strchr(at + 1, quote);
+        if (!end || !is_over(end + 1))
+            return false;
+        *end = '\0';
+        line->value = at + 1;
+        return true;
+    }
+    at[strcspn(at, "#")] = '\0';
+    trim(at);
+    line->value = at;
+    return true;
+}
+
+static bool take_line(struct line *line, char *text)
+{
+    char *at = text + strspn(text, BLANK), *end;
+
+    *line = (struct line){.inside = at > text};
+    if (is_over(at))
+        return true;
+    end = at + strspn(at, NAME_MADE);
+    if (end == at)
+        return false;
+    line->name = at;
+    at = end + strspn(end, BLANK);
+    line->value = at + strlen(at);
+    if (*at == '=') {
+        *end = '\0';
+        return take_value(line, at + 1);
+    }
+    if (!is_over(at))
+        return false;
+    *end = '\0';
+    return true;
+}
+
+/* The line of a key that we know; others may be there, czmq's users put in what they like. */
+static const char *take_key(struct ps_cert *cert, const char *section, const struct line *line)
+{
+    bool curve = strcmp(section, "curve") == 0, metadata = strcmp(section, "metadata") == 0;
+
+    if (curve && strcmp(line->name, "public-key") == 0) {
+        if (!ps_cert_key_valid(line->value))
+            return "curve/public-key is not 40 digits of Z85";
+        memcpy(cert->public_key, line->value, PS_KEY_TEXT);
+    } else if (curve && strcmp(line->name, "secret-key") == 0) {
+        if (!ps_cert_key_valid(line->value))
+            return "curve/secret-key is not 40 digits of Z85";
+        memcpy(cert->secret_key, line->value, PS_KEY_TEXT);
+    } else if (metadata && strcmp(line->name, "name") == 0) {
+        if (!ps_cert_name_valid(line->value))
+            return "metadata/name has to be 1 to 64 letters, digits, dots, dashes or underscores";
+        (void)snprintf(cert->name, sizeof(cert->name), "%s", line->value); /* fits: it is valid */
+    } else if (metadata && strcmp(line->name, "roles") == 0) {
+        if (ps_cert_roles_read(&cert->roles, line->value, NULL))
+            return "metadata/roles: master and worker, with a comma between";
+    } else if (metadata && strcmp(line->name, "made") == 0) {
+        if (strspn(line->value, "0123456789-:.TZ") != strlen(line->value) ||
+            strlen(line->value) >= sizeof(cert->made))
+            return "metadata/made is not a time";
+        (void)snprintf(cert->made, sizeof(cert->made), "%s", line->value); /* fits: just looked */
+    }
+    return NULL;
+}
+
+/* Not by zconfig: it tells of what it does not understand on standard output, letters as they came. */
+const char *ps_cert_parse(struct ps_cert *ret_cert, char *text)
+{
+    struct ps_cert cert = {.roles = 0};
+    const char *section = "", *why = NULL;
+    struct line line;
+    char *next;
+
+    for (; text && !why; text = next) {
+        next = strchr(text, '\n');
+        if (next)
+            *next++ = '\0';
+        if (!take_line(&line, text))
+            why = "not a certificate (ZPL)";
+        else if (line.name && !line.inside)
+            section = line.name;
+        else if (line.name)
+            why = take_key(&cert, section, &line);
+    }
+    if (!why && !cert.public_key[0])
+        why = "not a certificate: it has no curve/public-key";
+    if (!why)
+        *ret_cert = cert;
+    ps_cert_fini(&cert);
+    return why;
+}
+
 /* ---- reading ---- */
 
 static int bad(struct ps_error *reterr, const char *path, const char *why)
@@ -105,44 +232,11 @@ static int bad(struct ps_error *reterr, const char *path, const char *why)
     return ps_error_set(reterr, PS_ERR_INVALID, "certificate %s: %s", path, why);
 }
 
-static void copy_value(zconfig_t *root, const char *where, char *ret_text, size_t max)
-{
-    (void)snprintf(ret_text, max, "%s", zconfig_get(root, where, "")); /* cut: then it is not valid */
-}
-
-static int take(struct ps_cert *cert, zconfig_t *root, const char *path, struct ps_error *reterr)
-{
-    char roles[PS_CERT_ROLES_MAX + 1];
-    const char *public_key = zconfig_get(root, "curve/public-key", "");
-    const char *secret_key = zconfig_get(root, "curve/secret-key", "");
-
-    if (!*public_key)
-        return bad(reterr, path, "not a certificate: it has no curve/public-key");
-    if (!ps_cert_key_valid(public_key))
-        return bad(reterr, path, "curve/public-key is not 40 digits of Z85");
-    if (*secret_key && !ps_cert_key_valid(secret_key))
-        return bad(reterr, path, "curve/secret-key is not 40 digits of Z85");
-    (void)snprintf(cert->public_key, PS_KEY_TEXT, "%s", public_key); /* both fit by now */
-    (void)snprintf(cert->secret_key, PS_KEY_TEXT, "%s", secret_key);
-    if (strlen(zconfig_get(root, "metadata/name", "")) > PS_CERT_NAME_MAX)
-        return bad(reterr, path, "metadata/name is too long");
-    copy_value(root, "metadata/name", cert->name, sizeof(cert->name));
-    copy_value(root, "metadata/made", cert->made, sizeof(cert->made));
-    copy_value(root, "metadata/roles", roles, sizeof(roles));
-    if (*cert->name && !ps_cert_name_valid(cert->name))
-        return bad(reterr, path, "metadata/name may have letters, digits, dots, dashes and underscores only");
-    if (*roles && ps_cert_roles_read(&cert->roles, roles, NULL))
-        return bad(reterr, path, "metadata/roles: master and worker, with a comma between");
-    return 0;
-}
-
-/* Not by zcert_load: it answers NULL for all troubles alike, and decodes what is no Z85. */
 int ps_cert_read(struct ps_cert *ret_cert, const char *path, struct ps_error *reterr)
 {
     PS_BUF struct ps_buf text;
-    CONFIG zconfig_t *root = NULL;
-    struct ps_cert cert = {.roles = 0};
     struct stat st;
+    const char *why;
     int r;
 
     ps_buf_init(&text, PS_CERT_BYTES_MAX);
@@ -153,15 +247,22 @@ int ps_cert_read(struct ps_cert *ret_cert, const char *path, struct ps_error *re
         return bad(reterr, path, "not a certificate: too long");
     if (r)
         return ps_error_set(reterr, r, "certificate %s: %s", path, ps_err_text(r));
-    if (text.len > 0 && !memchr(text.data, '\0', text.len))
-        root = zconfig_str_load(ps_buf_text(&text));
-    r = root ? take(&cert, root, path, reterr) : bad(reterr, path, "not a certificate (ZPL)");
+    ps_buf_put(&text, "", 1);
+    if (ps_buf_error(&text) || strlen((char *)text.data) + 1 != text.len)
+        why = "not a certificate: it is not text";
+    else
+        why = ps_cert_parse(ret_cert, (char *)text.data);
     if (text.data)
         explicit_bzero(text.data, text.cap);
-    if (!r)
-        *ret_cert = cert;
-    ps_cert_fini(&cert);
-    return r;
+    return why ? bad(reterr, path, why) : 0;
+}
+
+/* Else a handshake would fail, and nobody could say why. */
+static bool is_pair(const struct ps_cert *cert)
+{
+    char public_key[PS_KEY_TEXT];
+
+    return zmq_curve_public(public_key, cert->secret_key) == 0 && strcmp(public_key, cert->public_key) == 0;
 }
 
 int ps_cert_read_own(struct ps_cert *ret_cert, const char *path, struct ps_error *reterr)
@@ -182,6 +283,10 @@ int ps_cert_read_own(struct ps_cert *ret_cert, const char *path, struct ps_error
     if (!ret_cert->secret_key[0])
         return ps_error_set(reterr, PS_ERR_INVALID, "certificate %s: the secret key (%s) is missing", path,
                             beside);
+    if (!is_pair(ret_cert)) {
+        ps_cert_fini(ret_cert);
+        return bad(reterr, path, "its public key does not belong to its secret key");
+    }
     if (st.st_mode & (S_IRWXG | S_IRWXO)) {
         ps_cert_fini(ret_cert);
         return ps_error_set(reterr, PS_ERR_DENIED,

@@ -32,11 +32,14 @@ struct ps_cert {
 
 /* Draws a new pair. name: see ps_cert_name_valid. 0; PS_ERR_INVALID; PS_ERR_UNSUPPORTED (libzmq without CURVE). */
 int ps_cert_make(struct ps_cert *ret_cert, const char *name, unsigned roles, struct ps_error *reterr);
+/* Reads text, which it takes apart; others' sections and keys are passed over. NULL, or why it is no certificate (static).
+ */
+const char *ps_cert_parse(struct ps_cert *ret_cert, char *text);
 /* Reads path itself; it is a regular file. 0; PS_ERR_NOTFOUND, PS_ERR_INVALID, PS_ERR_IO ... with a sentence that names
  * the file. */
 int ps_cert_read(struct ps_cert *ret_cert, const char *path, struct ps_error *reterr);
 /* Reads our own: path_secret when it is there, else path. A secret that others may read (mode) is refused, as is a file
- * without one. Errors as ps_cert_read, and PS_ERR_DENIED. */
+ * without one or with a public key that is not its. Errors as ps_cert_read, and PS_ERR_DENIED. */
 int ps_cert_read_own(struct ps_cert *ret_cert, const char *path, struct ps_error *reterr);
 /* Writes path: the public part with mode 0644, or with the secret and mode 0600. Replaces what is there. */
 int ps_cert_write(const struct ps_cert *self, const char *path, bool secret, struct ps_error *reterr);

@@ -103,6 +103,7 @@ static void say(struct stage *self, uint32_t peer, const struct ps_msg *msg, voi
     assert_int_equal(ps_msg_next(&frame, &decoded), 1);
     step(self, &(struct ps_event){.kind = PS_EVENT_MESSAGE,
                                   .peer = peer,
+                                  .who = self->who,
                                   .msg = &decoded,
                                   .record = {record.data, record.len},
                                   .carry = carry,
@@ -125,6 +126,11 @@ void stage_carry(struct stage *self, uint32_t peer, const struct ps_msg *msg, si
 void stage_event(struct stage *self, enum ps_event_kind kind, uint32_t peer)
 {
     step(self, &(struct ps_event){.kind = kind, .peer = peer});
+}
+
+void stage_ban(struct stage *self, uint32_t who)
+{
+    step(self, &(struct ps_event){.kind = PS_EVENT_BANNED, .who = who});
 }
 
 void stage_turn(struct stage *self)

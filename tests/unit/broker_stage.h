@@ -25,6 +25,7 @@ struct stage {
     struct ps_core *core;
     struct ps_core_options options;
     uint64_t now_ms;
+    uint32_t who;                             /* whose key what is said now comes with; 0: nobody's */
     struct stage_line lines[STAGE_LINES_MAX]; /* what the core said, in order */
     size_t n;
     char last_event[64]; /* last log event */
@@ -42,6 +43,8 @@ void stage_say(struct stage *self, uint32_t peer, const struct ps_msg *msg);
 /* The same with a frame of n bytes. */
 void stage_carry(struct stage *self, uint32_t peer, const struct ps_msg *msg, size_t n);
 void stage_event(struct stage *self, enum ps_event_kind kind, uint32_t peer);
+/* The key of that number is not allowed any more. */
+void stage_ban(struct stage *self, uint32_t who);
 void stage_turn(struct stage *self);
 /* Lets ms pass in ticks of PS_CORE_TICK_MS. */
 void stage_pass(struct stage *self, uint64_t ms);

@@ -266,7 +266,7 @@ static void progress_line(void **state)
 static void cells(void **state)
 {
     static struct heard heard;
-    char *text = calloc(1, 3 * PS_TEXT_MAX);
+    char *text = calloc(1, 3 * PS_TEXT_SHOWN_MAX);
 
     (void)state;
     hear(&heard);
@@ -278,10 +278,10 @@ static void cells(void **state)
     hear_end(&heard);
     assert_string_equal(heard.out, "äö…öü|short|…");
 
-    memset(text, 'x', 3 * PS_TEXT_MAX - 1);
-    assert_int_equal(ps_text_width(text), PS_TEXT_MAX);
-    memset(text, '\x01', 3 * PS_TEXT_MAX - 1);
-    assert_int_equal(ps_text_width(text), 4 * PS_TEXT_MAX);
+    memset(text, 'x', 3 * PS_TEXT_SHOWN_MAX - 1);
+    assert_int_equal(ps_text_width(text), PS_TEXT_SHOWN_MAX);
+    memset(text, '\x01', 3 * PS_TEXT_SHOWN_MAX - 1);
+    assert_int_equal(ps_text_width(text), 4 * PS_TEXT_SHOWN_MAX);
     free(text);
 }
 
