@@ -13,7 +13,10 @@
 static const struct {
     const char *text;
     unsigned bit;
-} role_names[] = {{"master", PS_CERT_ROLE(PS_ROLE_MASTER)}, {"worker", PS_CERT_ROLE(PS_ROLE_WORKER)}};
+} role_names[] = {{"master", PS_CERT_ROLE(PS_ROLE_MASTER)},
+                  {"worker", PS_CERT_ROLE(PS_ROLE_WORKER)},
+                  {"client", PS_CERT_CLIENT},
+                  {"service", PS_CERT_SERVICE}};
 
 /* ---- words ---- */
 
@@ -51,7 +54,7 @@ int ps_cert_roles_read(unsigned *ret_roles, const char *text, struct ps_error *r
         unsigned bit = role_bit(at, len);
 
         if (!bit)
-            return ps_error_set(reterr, PS_ERR_INVALID, "roles are master and worker, with a comma between");
+            return ps_error_set(reterr, PS_ERR_INVALID, "roles are master, worker, client and service, with commas between");
         roles |= bit;
         at += len;
         if (!*at)
@@ -132,7 +135,7 @@ static int take(struct ps_cert *cert, zconfig_t *root, const char *path, struct 
     if (*cert->name && !ps_cert_name_valid(cert->name))
         return bad(reterr, path, "metadata/name may have letters, digits, dots, dashes and underscores only");
     if (*roles && ps_cert_roles_read(&cert->roles, roles, NULL))
-        return bad(reterr, path, "metadata/roles: master and worker, with a comma between");
+        return bad(reterr, path, "metadata/roles: master, worker, client and service, with commas between");
     return 0;
 }
 
