@@ -64,7 +64,8 @@ const struct ps_opt ps_broker_options[] = {
     {"mdp-listen", 0, PS_OPT_TEXT, AT(mdp_listen), 0, 0, NULL, "path",
      "UNIX socket for them; naming one turns it on. Default: mdp.sock beside broker.sock."},
     {"mdp-listen-tcp", 0, PS_OPT_LIST, AT(mdp_listen_tcp), 0, 0, NULL, "HOST:PORT",
-     "Listen for them on TCP as well (turns it on, the port is 8482 by custom): by CURVE only, for allowed keys with the "
+     "Listen for them on TCP as well (turns it on, the port is 8482 by custom): by CURVE only, for allowed "
+     "keys with the "
      "role client (ask) or service (offer). May be repeated."},
     {"mdp-heartbeat", 0, PS_OPT_MS, AT(mdp_heartbeat_ms), 10, 60000, "2500ms", "time",
      "Heartbeat of Majordomo workers, both ways; three missed ones mean gone."},
@@ -114,8 +115,7 @@ static int complete_keys(struct ps_broker_settings *self, const struct ps_layout
         self->key = ps_strf("%s/broker" PS_CERT_SUFFIX, layout->keys);
         if (self->key && access(self->key, F_OK))
             return ps_error_set(
-                reterr, PS_ERR_INVALID,
-                "--%s needs a key: `phagescan keys broker` makes %s.%s",
+                reterr, PS_ERR_INVALID, "--%s needs a key: `phagescan keys broker` makes %s.%s",
                 self->listen_tcp.n ? "listen-tcp" : "mdp-listen-tcp", self->key,
                 self->mdp_listen_tcp.n
                     ? ""
@@ -242,10 +242,10 @@ int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_opti
 
 struct ps_mdp_front_config ps_broker_settings_mdp(const struct ps_broker_settings *self)
 {
-    struct ps_mdp_front_config config = {.path = self->mdp_listen,
-                                         .message_bytes = (size_t)self->mdp_message_bytes,
-                                         .tcp = {.at = (const char *const *)self->mdp_listen_tcp.at,
-                                                 .n = self->mdp_listen_tcp.n}};
+    struct ps_mdp_front_config config = {
+        .path = self->mdp_listen,
+        .message_bytes = (size_t)self->mdp_message_bytes,
+        .tcp = {.at = (const char *const *)self->mdp_listen_tcp.at, .n = self->mdp_listen_tcp.n}};
 
     ps_mdp_limits_init(&config.limits);
     config.limits.heartbeat_ms = (uint32_t)self->mdp_heartbeat_ms;

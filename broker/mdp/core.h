@@ -63,8 +63,8 @@ enum ps_mdp_event_kind {
 
 struct ps_mdp_event {
     enum ps_mdp_event_kind kind;
-    struct ps_bytes from;                 /* address of the peer */
-    const char *key;                      /* that the peer proved, lent; NULL: it needs none (the UNIX socket) */
+    struct ps_bytes from; /* address of the peer */
+    const char *key;      /* that the peer proved, lent; NULL: it needs none (the UNIX socket) */
     const struct ps_mdp_message *message; /* MESSAGE */
     struct ps_bytes first;                /* the body's first frame, lent */
     size_t body_n;                        /* frames of the body */

@@ -221,7 +221,8 @@ static void tell(struct ps_mdp_front *self)
         now.dropped_limit != old->dropped_limit || now.dropped_late != old->dropped_late ||
         now.denied != old->denied)
         ps_log(PS_LOG_WARN, "mdp-trouble",
-               "malformed=%llu unexpected=%llu denied=%llu undelivered=%llu over-limit=%llu late=%llu waiting=%zu",
+               "malformed=%llu unexpected=%llu denied=%llu undelivered=%llu over-limit=%llu late=%llu "
+               "waiting=%zu",
                (unsigned long long)(now.bad - old->bad),
                (unsigned long long)(now.unexpected - old->unexpected),
                (unsigned long long)(now.denied - old->denied),
@@ -344,7 +345,8 @@ static bool set_curve(struct ps_mdp_front *self)
                0 &&
            zmq_setsockopt(self->socket, ZMQ_ZAP_DOMAIN, tcp->zap_domain, strlen(tcp->zap_domain)) == 0 &&
            zmq_socket_monitor(self->socket, tcp->monitor,
-                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) == 0;
+                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) ==
+               0;
 }
 
 static int bind_tcp(struct ps_mdp_front *self, struct ps_error *reterr)

@@ -29,7 +29,8 @@ struct ps_mdp_front_tcp {
 };
 
 struct ps_mdp_front_config {
-    void *context;    /* libzmq's, lent; with TCP somebody there answers for zap_domain until the front has stopped */
+    void *
+        context; /* libzmq's, lent; with TCP somebody there answers for zap_domain until the front has stopped */
     const char *path;     /* of the UNIX socket; its directory is made when it is not there */
     size_t message_bytes; /* a larger frame ends the connection, a larger message is dropped */
     struct ps_mdp_limits limits;

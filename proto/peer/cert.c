@@ -54,7 +54,8 @@ int ps_cert_roles_read(unsigned *ret_roles, const char *text, struct ps_error *r
         unsigned bit = role_bit(at, len);
 
         if (!bit)
-            return ps_error_set(reterr, PS_ERR_INVALID, "roles are master, worker, client and service, with commas between");
+            return ps_error_set(reterr, PS_ERR_INVALID,
+                                "roles are master, worker, client and service, with commas between");
         roles |= bit;
         at += len;
         if (!*at)

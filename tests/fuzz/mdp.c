@@ -112,8 +112,7 @@ static void message(struct world *w)
     size_t n = byte(w) % (FRAMES_MAX + 1);
     struct ps_mdp_message head;
     const char key[] = {(char)('a' + peer / 2), '\0'}; /* the first two peers have none */
-    struct ps_mdp_event event = {
-        .kind = PS_MDP_EVENT_BAD, .from = {&peer, 1}, .key = peer / 2 ? key : NULL};
+    struct ps_mdp_event event = {.kind = PS_MDP_EVENT_BAD, .from = {&peer, 1}, .key = peer / 2 ? key : NULL};
 
     for (size_t i = 0; i < n; i++)
         frames[i] = frame(w);

@@ -60,7 +60,8 @@ static void an_empty_sample_is_one(void **state)
 static void name_and_options_are_read(void **state)
 {
     const char *const frames[] = {
-        "data", "a b.exe", "{\"engines\":[\"yara\",\"type\"],\"profile\":\"fast\",\"priority\":\"interactive\"}"};
+        "data", "a b.exe",
+        "{\"engines\":[\"yara\",\"type\"],\"profile\":\"fast\",\"priority\":\"interactive\"}"};
     struct asked asked;
 
     (void)state;
