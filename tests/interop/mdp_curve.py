@@ -101,7 +101,9 @@ def strangers_are_refused():
             client.close()
         assert serving.served == 0
         assert 'why="unknown key"' in broker.log() and 'why="no role for this door"' in broker.log(), broker.log()
-        assert "it does not speak CURVE" in broker.log() and "another public key of ours" in broker.log(), broker.log()
+        # Who has no CURVE may have hung up before libzmq had read why.
+        assert "it does not speak CURVE" in broker.log() or "it went away in the middle" in broker.log(), broker.log()
+        assert "another public key of ours" in broker.log(), broker.log()
 
 
 def a_client_may_not_offer_and_a_service_may_not_ask():
