@@ -17,6 +17,7 @@ struct ps_master_settings {
     char *port_text; /* NULL: PS_MASTER_PORT or the next free one */
     uint16_t port;   /* from port_text */
     bool anywhere;
+    bool insecure_tcp; /* to the broker by tcp without keys is wanted */
     char *api_sock;
     char *www;
     char *database; /* libpq connection string */
@@ -24,13 +25,12 @@ struct ps_master_settings {
     char *body_dir; /* below store */
     char *broker;
     char *key, *broker_key; /* CURVE certificates; NULL on ipc */
-    bool insecure_tcp;      /* tcp without them is wanted */
     char *name;             /* host and pid */
     bool standby;
+    bool mdp; /* serve Majordomo clients; naming the endpoint turns it on too */
     uint64_t stale_ms;
     uint64_t max_sample_bytes;
     uint64_t backfill_per_s;
-    bool mdp;         /* serve Majordomo clients; naming the endpoint turns it on too */
     char *mdp_broker; /* endpoint of the broker's front; NULL: off */
     uint64_t mdp_connections, mdp_heartbeat_ms;
     uint64_t ready_fd; /* 0: none */

@@ -75,7 +75,7 @@ int ps_guard_new(struct ps_guard **ret_self, const struct ps_guard_config *confi
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     self->config = *config;
     self->watch_fd = -1;
-    if (config->settings->listen_tcp.n && config->settings->key)
+    if ((config->settings->listen_tcp.n || config->settings->mdp_listen_tcp.n) && config->settings->key)
         r = open_door(self, config->settings, reterr);
     self->config.settings = NULL;
     if (r)
@@ -98,6 +98,11 @@ void ps_guard_free(struct ps_guard **self_p)
     free(self->directory);
     free(self);
     *self_p = NULL;
+}
+
+struct ps_allowed *ps_guard_allowed(const struct ps_guard *self)
+{
+    return self->allowed;
 }
 
 const char *ps_guard_secret(const struct ps_guard *self)

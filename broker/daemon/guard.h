@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "broker/daemon/allowed.h"
 #include "broker/daemon/settings.h"
 #include "proto/messages.h"
 
@@ -28,6 +29,8 @@ int ps_guard_new(struct ps_guard **ret_self, const struct ps_guard_config *confi
 /* After the ROUTER was closed. */
 void ps_guard_free(struct ps_guard **self_p);
 
+/* The keys, for whoever asks in another thread; lent. NULL without CURVE. */
+struct ps_allowed *ps_guard_allowed(const struct ps_guard *self);
 /* Our secret key for the ROUTER; NULL without CURVE. */
 const char *ps_guard_secret(const struct ps_guard *self);
 /* Readable when the directory has changed; -1: never. */

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "broker/daemon/mdp.h"
 #include "broker/daemon/server.h"
 
 #define FDS_A_WORKER 2  /* talk and beat: a connection each */
@@ -83,22 +84,10 @@ static void tell_ready(const struct ps_broker_settings *settings)
     (void)close((int)settings->ready_fd); /* it has done its work */
 }
 
-/* Off unless it is asked for. */
-static int start_mdp(struct ps_mdp_front **ret_front, const struct ps_broker_settings *settings,
-                     struct ps_error *reterr)
-{
-    struct ps_mdp_front_config config = ps_broker_settings_mdp(settings);
-    int r = config.path ? ps_mdp_front_start(ret_front, &config, reterr) : 0;
-
-    if (!r && config.path)
-        ps_log(PS_LOG_INFO, "mdp-listening", "endpoint=ipc://%s", PS_LOGQ(config.path));
-    return r;
-}
-
 static int work(struct ps_broker_settings *settings, struct ps_error *reterr)
 {
     PS_CLEANUP(ps_server_free) struct ps_server *server = NULL;
-    PS_CLEANUP(ps_mdp_front_stop) struct ps_mdp_front *mdp = NULL;
+    PS_CLEANUP(ps_mdp_door_free) struct ps_mdp_door *mdp = NULL; /* ends before the server's guard */
     PS_CLOSE int signal_fd = -1;
     int r = block_signals(&signal_fd, reterr);
 
@@ -108,7 +97,7 @@ static int work(struct ps_broker_settings *settings, struct ps_error *reterr)
     if (!r)
         r = ps_server_new(&server, settings, signal_fd, reterr);
     if (!r)
-        r = start_mdp(&mdp, settings, reterr);
+        r = ps_mdp_door_new(&mdp, settings, ps_server_guard(server), reterr);
     if (r)
         return r;
     tell_ready(settings);

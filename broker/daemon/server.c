@@ -238,6 +238,11 @@ int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settin
     return r;
 }
 
+const struct ps_guard *ps_server_guard(const struct ps_server *self)
+{
+    return self->guard;
+}
+
 void ps_server_free(struct ps_server **self_p)
 {
     struct ps_server *self = *self_p;

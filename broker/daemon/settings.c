@@ -63,6 +63,10 @@ const struct ps_opt ps_broker_options[] = {
     {"mdp", 0, PS_OPT_FLAG, AT(mdp), 0, 0, NULL, NULL, "Serve Majordomo (MDP/0.1) clients and workers too."},
     {"mdp-listen", 0, PS_OPT_TEXT, AT(mdp_listen), 0, 0, NULL, "path",
      "UNIX socket for them; naming one turns it on. Default: mdp.sock beside broker.sock."},
+    {"mdp-listen-tcp", 0, PS_OPT_LIST, AT(mdp_listen_tcp), 0, 0, NULL, "HOST:PORT",
+     "Listen for them on TCP as well (turns it on, the port is 8482 by custom): by CURVE only, for allowed "
+     "keys with the "
+     "role client (ask) or service (offer). May be repeated."},
     {"mdp-heartbeat", 0, PS_OPT_MS, AT(mdp_heartbeat_ms), 10, 60000, "2500ms", "time",
      "Heartbeat of Majordomo workers, both ways; three missed ones mean gone."},
     {"mdp-busy", 0, PS_OPT_MS, AT(mdp_busy_ms), 1000, 86400000, "10m", "time",
@@ -100,16 +104,22 @@ static int find_config(char **ret_path, int argc, char **argv, struct ps_error *
 static int complete_keys(struct ps_broker_settings *self, const struct ps_layout *layout,
                          struct ps_error *reterr)
 {
-    if (!self->listen_tcp.n || (self->insecure_tcp && !self->key))
+    bool open = self->insecure_tcp && !self->key;
+
+    if (self->mdp_listen_tcp.n && open)
+        return ps_error_set(reterr, PS_ERR_INVALID,
+                            "--mdp-listen-tcp needs a key, and --insecure-tcp goes without one");
+    if (open || (!self->listen_tcp.n && !self->mdp_listen_tcp.n))
         return 0;
     if (!self->key) {
         self->key = ps_strf("%s/broker" PS_CERT_SUFFIX, layout->keys);
         if (self->key && access(self->key, F_OK))
             return ps_error_set(
-                reterr, PS_ERR_INVALID,
-                "--listen-tcp needs a key: `phagescan keys broker` makes %s. --insecure-tcp goes "
-                "without, and lets in everybody who reaches the port",
-                self->key);
+                reterr, PS_ERR_INVALID, "--%s needs a key: `phagescan keys broker` makes %s.%s",
+                self->listen_tcp.n ? "listen-tcp" : "mdp-listen-tcp", self->key,
+                self->mdp_listen_tcp.n
+                    ? ""
+                    : " --insecure-tcp goes without, and lets in everybody who reaches the port");
     }
     if (!self->allowed)
         self->allowed = ps_strf("%s/allowed", layout->keys);
@@ -132,7 +142,7 @@ static int complete(struct ps_broker_settings *self, const struct ps_layout *lay
 {
     int r = complete_path(&self->listen, layout->broker_sock, "listen", reterr);
 
-    if (!r && (self->mdp || self->mdp_listen))
+    if (!r && (self->mdp || self->mdp_listen || self->mdp_listen_tcp.n))
         r = complete_path(&self->mdp_listen, layout->mdp_sock, "mdp-listen", reterr);
     if (!r)
         r = complete_keys(self, layout, reterr);
@@ -232,8 +242,10 @@ int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_opti
 
 struct ps_mdp_front_config ps_broker_settings_mdp(const struct ps_broker_settings *self)
 {
-    struct ps_mdp_front_config config = {.path = self->mdp_listen,
-                                         .message_bytes = (size_t)self->mdp_message_bytes};
+    struct ps_mdp_front_config config = {
+        .path = self->mdp_listen,
+        .message_bytes = (size_t)self->mdp_message_bytes,
+        .tcp = {.at = (const char *const *)self->mdp_listen_tcp.at, .n = self->mdp_listen_tcp.n}};
 
     ps_mdp_limits_init(&config.limits);
     config.limits.heartbeat_ms = (uint32_t)self->mdp_heartbeat_ms;

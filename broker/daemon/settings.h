@@ -22,6 +22,7 @@ struct ps_broker_settings {
     uint64_t limit_hold_ms;
     bool mdp; /* the Majordomo front; a path turns it on too */
     char *mdp_listen;
+    struct ps_opt_list mdp_listen_tcp; /* "HOST:PORT"; with CURVE only */
     uint64_t mdp_heartbeat_ms, mdp_busy_ms, mdp_wait_ms, mdp_requests, mdp_bytes, mdp_message_bytes;
 };
 
@@ -38,7 +39,8 @@ void ps_broker_settings_fini(struct ps_broker_settings *self);
 int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_options *ret_options,
                             struct ps_core_limit *limits, struct ps_error *reterr);
 
-/* What the Majordomo front is to be like; its path is the settings' own, NULL when it is off. */
+/* What the Majordomo front is to be like; its texts are the settings' own, its path NULL when it is off. Context, and for
+ * TCP key, domain, monitor and may, are the caller's to set. */
 struct ps_mdp_front_config ps_broker_settings_mdp(const struct ps_broker_settings *self);
 
 #endif

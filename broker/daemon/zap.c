@@ -22,6 +22,15 @@
 #define ADMITTED   "200"
 #define TURNED_OFF "400"
 
+/* Which roles open which door. */
+static const struct {
+    const char *domain;
+    unsigned roles;
+} doors[] = {
+    {PS_ZAP_DOMAIN, PS_CERT_ROLE(PS_ROLE_MASTER) | PS_CERT_ROLE(PS_ROLE_WORKER)},
+    {PS_ZAP_DOMAIN_MDP, PS_CERT_CLIENT | PS_CERT_SERVICE},
+};
+
 /* Parts of a request. */
 enum { Z_VERSION, Z_ID, Z_DOMAIN, Z_ADDRESS, Z_IDENTITY, Z_MECHANISM, Z_KEY };
 
@@ -95,10 +104,19 @@ static bool is(const struct part *part, const char *text)
     return part->len == strlen(text) && memcmp(part->bytes, text, part->len) == 0;
 }
 
+/* The roles that open the door of a domain; 0: there is no such door. */
+static unsigned roles_for(const struct part *domain)
+{
+    for (size_t i = 0; i < PS_ARRAY_N(doors); i++)
+        if (is(domain, doors[i].domain))
+            return doors[i].roles;
+    return 0;
+}
+
 /* True for a request of libzmq's about a client with CURVE. */
 static bool is_curve(const struct part *parts, size_t n)
 {
-    return n == PARTS_MAX && is(&parts[Z_VERSION], VERSION) && is(&parts[Z_DOMAIN], PS_ZAP_DOMAIN) &&
+    return n == PARTS_MAX && is(&parts[Z_VERSION], VERSION) && roles_for(&parts[Z_DOMAIN]) &&
            is(&parts[Z_MECHANISM], "CURVE") && parts[Z_KEY].len == KEY_BYTES && parts[Z_ID].len <= PART_MAX &&
            parts[Z_ADDRESS].len <= PART_MAX;
 }
@@ -122,19 +140,23 @@ static void admit(struct ps_zap *self, const struct part *parts)
 {
     char key[PS_KEY_TEXT];
     struct ps_allowed_key found;
+    const char *why = "unknown key";
 
     if (!zmq_z85_encode(key, (const uint8_t *)parts[Z_KEY].bytes, KEY_BYTES)) {
         answer(self, &parts[Z_ID], TURNED_OFF, "no key", "");
         return;
     }
     if (ps_allowed_find(self->allowed, key, &found)) {
-        answer(self, &parts[Z_ID], ADMITTED, "welcome", key);
-        return;
+        if (found.roles & roles_for(&parts[Z_DOMAIN])) {
+            answer(self, &parts[Z_ID], ADMITTED, "welcome", key);
+            return;
+        }
+        why = "no role for this door";
     }
-    answer(self, &parts[Z_ID], TURNED_OFF, "unknown key", "");
+    answer(self, &parts[Z_ID], TURNED_OFF, why, "");
     if (may_log(self))
-        ps_log(PS_LOG_WARN, "stranger", "address=%s key=%s why=\"unknown key\"",
-               PS_LOGQ(parts[Z_ADDRESS].bytes), PS_LOGQ(key));
+        ps_log(PS_LOG_WARN, "stranger", "address=%s key=%s why=\"%s\"", PS_LOGQ(parts[Z_ADDRESS].bytes),
+               PS_LOGQ(key), why);
 }
 
 static void serve(struct ps_zap *self)

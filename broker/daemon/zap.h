@@ -8,9 +8,10 @@
 #include "base/err.h"
 #include "broker/daemon/allowed.h"
 
-#define PS_ZAP_DOMAIN  "phagescan"
-#define PS_ZAP_MONITOR "inproc://broker-door" /* where the ROUTER tells of handshakes */
-#define PS_ZAP_LOG_MAX 10                     /* lines a second about strangers; more are counted */
+#define PS_ZAP_DOMAIN     "phagescan"            /* masters and workers */
+#define PS_ZAP_DOMAIN_MDP "phagescan-mdp"        /* peers of the Majordomo front */
+#define PS_ZAP_MONITOR    "inproc://broker-door" /* where the ROUTER tells of handshakes */
+#define PS_ZAP_LOG_MAX    10                     /* lines a second about strangers; more are counted */
 
 struct ps_zap;
 

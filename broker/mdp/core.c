@@ -69,7 +69,12 @@ static void serve(struct ps_mdp_core *self, struct service *service)
         struct worker *worker = service->waiting;
         struct ps_bytes client = {request->client, request->client_len};
 
-        if (mdp_worker_silent(self, worker)) {
+        if (!mdp_may(self, request->key, false)) {
+            self->counts.denied++;
+            mdp_service_drop(self, service, request);
+        } else if (!mdp_may(self, worker->key, true)) {
+            mdp_worker_lost(self, worker, "denied");
+        } else if (mdp_worker_silent(self, worker)) {
             mdp_worker_lost(self, worker, "silent");
         } else if (!self->actions.request(self->actions.ctx, mdp_worker_address(worker), client,
                                           request->body)) {
@@ -77,7 +82,7 @@ static void serve(struct ps_mdp_core *self, struct service *service)
         } else {
             worker->beat_ms = self->now_ms + self->limits.heartbeat_ms; /* a command is a heartbeat */
             worker->heard_ms = self->now_ms;                            /* its time to work begins */
-            mdp_worker_employ(worker, client);
+            mdp_worker_employ(worker, request);
             mdp_service_drop(self, service, request);
         }
     }
@@ -116,7 +121,7 @@ static void take_request(struct ps_mdp_core *self, const struct ps_mdp_event *ev
         self->actions.drop(self->actions.ctx, event->body);
         return;
     }
-    mdp_service_queue(self, service, event->from, event->body, event->body_bytes);
+    mdp_service_queue(self, service, event);
     serve(self, service);
 }
 
@@ -141,7 +146,7 @@ static void take_ready(struct ps_mdp_core *self, const struct ps_mdp_event *even
         service = mdp_service_get(self, name);
     if (!service) {
         send_away(self, event->from, worker);
-    } else if (!mdp_worker_add(self, service, event->from)) {
+    } else if (!mdp_worker_add(self, service, event)) {
         mdp_service_tidy(self, service);
         send_away(self, event->from, NULL);
     } else {
@@ -158,7 +163,8 @@ static void take_reply(struct ps_mdp_core *self, const struct ps_mdp_event *even
         !ps_bytes_equal(event->message->client, (struct ps_bytes){worker->client, worker->client_len})) {
         send_away(self, event->from, worker);
     } else {
-        if (self->actions.reply(self->actions.ctx, event->message->client, mdp_service_name(service),
+        if (mdp_may(self, worker->client_key, false) &&
+            self->actions.reply(self->actions.ctx, event->message->client, mdp_service_name(service),
                                 event->body))
             self->counts.replies++;
         else
@@ -169,10 +175,32 @@ static void take_reply(struct ps_mdp_core *self, const struct ps_mdp_event *even
     self->actions.drop(self->actions.ctx, event->body);
 }
 
+/* A key that lost its right takes its worker with it: nothing more is sent there. So does another key at the address of
+ * a worker that is gone. */
+static bool is_allowed(struct ps_mdp_core *self, const struct ps_mdp_event *event)
+{
+    bool offers = event->message->kind != PS_MDP_CLIENT_REQUEST;
+    struct worker *worker = mdp_worker_find(self, event->from);
+    const char *key = event->key ? event->key : "";
+    bool may = mdp_may(self, key, offers);
+
+    if (worker && (strcmp(worker->key, key) != 0 || (offers && !may)))
+        mdp_worker_lost(self, worker, "denied");
+    if (!may) {
+        self->counts.denied++;
+        if (event->body_n)
+            self->actions.drop(self->actions.ctx, event->body);
+    }
+    return may;
+}
+
 static void take_message(struct ps_mdp_core *self, const struct ps_mdp_event *event)
 {
-    struct worker *worker = mdp_worker_find(self, event->from);
+    struct worker *worker;
 
+    if (!is_allowed(self, event))
+        return;
+    worker = mdp_worker_find(self, event->from);
     if (worker && event->message->kind != PS_MDP_CLIENT_REQUEST)
         worker->heard_ms = self->now_ms;
     switch (event->message->kind) {

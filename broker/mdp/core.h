@@ -4,6 +4,9 @@
  * reads message heads only: a body is the caller's, a pointer that the core keeps while the request waits and hands back
  * to `drop` exactly once.
  *
+ * A peer may have a key. What it may do is asked at every message, and again before something is sent to it that waited
+ * or was worked on: so nothing goes to one whose key was taken away. Others may do all.
+ *
  * Invariants: a request is in the queue of one service, or it is gone (a worker has it; the core keeps no copy). A
  * worker waits in the list of its service, or it works for one client. Nothing grows without a limit (struct
  * ps_mdp_limits). Time stands still for peers while the broker itself sleeps (a gap of more than two heartbeats). */
@@ -22,6 +25,7 @@
 #define PS_MDP_HEARTBEAT_MS 2500 /* the RFC's peers use it, and these */
 #define PS_MDP_LIVENESS     3    /* silent heartbeats after which a peer is gone */
 #define PS_MDP_TICKS        10   /* in a heartbeat */
+#define PS_MDP_KEY_TEXT     41   /* a public key in Z85, with its end */
 
 struct ps_mdp_limits {
     uint32_t heartbeat_ms; /* said so often; also what is expected of workers that wait */
@@ -46,6 +50,8 @@ struct ps_mdp_actions {
     void (*answer)(void *ctx, struct ps_bytes client, struct ps_bytes service, const char *text);
     void (*drop)(void *ctx, void *body); /* not needed any more */
     void (*log)(void *ctx, enum ps_log_level level, const char *event, const char *text);
+    /* May a peer with that key offer services, or else ask for them? Only for peers with a key. */
+    bool (*may)(void *ctx, const char *key, bool offers);
 };
 
 enum ps_mdp_event_kind {
@@ -57,7 +63,8 @@ enum ps_mdp_event_kind {
 
 struct ps_mdp_event {
     enum ps_mdp_event_kind kind;
-    struct ps_bytes from;                 /* address of the peer */
+    struct ps_bytes from; /* address of the peer */
+    const char *key;      /* that the peer proved, lent; NULL: it needs none (the UNIX socket) */
     const struct ps_mdp_message *message; /* MESSAGE */
     struct ps_bytes first;                /* the body's first frame, lent */
     size_t body_n;                        /* frames of the body */
@@ -68,6 +75,7 @@ struct ps_mdp_event {
 struct ps_mdp_counts {
     uint64_t requests, replies; /* that came, and that were delivered */
     uint64_t bad;               /* malformed, ignored */
+    uint64_t denied;            /* of keys without the right to it, or not any more: ignored */
     uint64_t unexpected;        /* valid, answered by DISCONNECT */
     uint64_t dropped_limit;     /* requests given up at a limit, or for lack of memory */
     uint64_t dropped_late;      /* requests that waited too long */

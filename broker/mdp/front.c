@@ -27,8 +27,8 @@ struct ps_mdp_front {
     struct ps_mdp_front_config config;
     char *path; /* owned; ours to unlink once bound */
     bool bound;
-    void *context;
     void *socket;
+    char (*tcp)[PS_MDP_ENDPOINT_MAX]; /* owned: bound TCP endpoints */
     struct ps_mdp_core *core;
     int stop_fd; /* eventfd */
     pthread_t thread;
@@ -127,6 +127,13 @@ static void on_drop(void *ctx, void *body)
     mdp_body_free(body);
 }
 
+static bool on_may(void *ctx, const char *key, bool offers)
+{
+    const struct ps_mdp_front *self = ctx;
+
+    return self->config.tcp.may(self->config.tcp.ctx, key, offers);
+}
+
 static void on_log(void *ctx, enum ps_log_level level, const char *event, const char *text)
 {
     ps_log(level, event, "%s", text);
@@ -164,7 +171,8 @@ static void hand_over(struct ps_mdp_front *self, zmq_msg_t *parts, size_t n)
     struct ps_bytes frames[PS_MDP_FRAMES_N];
     struct ps_mdp_message message;
     struct ps_mdp_event event = {.kind = PS_MDP_EVENT_BAD,
-                                 .from = {zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])}};
+                                 .from = {zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])},
+                                 .key = zmq_msg_gets(&parts[1], "User-Id")};
     size_t bytes = 0;
 
     for (size_t i = 1; i < n; i++) {
@@ -210,11 +218,14 @@ static void tell(struct ps_mdp_front *self)
     struct ps_mdp_counts now = ps_mdp_core_counts(self->core), *old = &self->told;
 
     if (now.bad != old->bad || now.unexpected != old->unexpected || now.undelivered != old->undelivered ||
-        now.dropped_limit != old->dropped_limit || now.dropped_late != old->dropped_late)
+        now.dropped_limit != old->dropped_limit || now.dropped_late != old->dropped_late ||
+        now.denied != old->denied)
         ps_log(PS_LOG_WARN, "mdp-trouble",
-               "malformed=%llu unexpected=%llu undelivered=%llu over-limit=%llu late=%llu waiting=%zu",
+               "malformed=%llu unexpected=%llu denied=%llu undelivered=%llu over-limit=%llu late=%llu "
+               "waiting=%zu",
                (unsigned long long)(now.bad - old->bad),
                (unsigned long long)(now.unexpected - old->unexpected),
+               (unsigned long long)(now.denied - old->denied),
                (unsigned long long)(now.undelivered - old->undelivered),
                (unsigned long long)(now.dropped_limit - old->dropped_limit),
                (unsigned long long)(now.dropped_late - old->dropped_late), now.waiting_n);
@@ -309,10 +320,8 @@ static int listen_unix(struct ps_mdp_front *self, int *ret_fd, struct ps_error *
     return 0;
 }
 
-/* The one place where the front gets an endpoint. Another one (TCP, with CURVE only) is one more zmq_bind here, after the
- * options of its own. libzmq would unlink the path of a broker that lives, and bind with the umask's mode: so it gets a
- * socket of ours. */
-static int bind_endpoints(struct ps_mdp_front *self, struct ps_error *reterr)
+/* libzmq would unlink the path of a broker that lives, and bind with the umask's mode: so it gets a socket of ours. */
+static int bind_unix(struct ps_mdp_front *self, struct ps_error *reterr)
 {
     PS_FREE char *endpoint = ps_strf("ipc://%s", self->path);
     PS_CLOSE int fd = -1;
@@ -326,20 +335,66 @@ static int bind_endpoints(struct ps_mdp_front *self, struct ps_error *reterr)
     return 0;
 }
 
+/* libzmq copies a socket's options at each bind: these hold for TCP alone. */
+static bool set_curve(struct ps_mdp_front *self)
+{
+    const struct ps_mdp_front_tcp *tcp = &self->config.tcp;
+
+    return set_int(self->socket, ZMQ_USE_FD, -1) && set_int(self->socket, ZMQ_CURVE_SERVER, 1) &&
+           zmq_setsockopt(self->socket, ZMQ_CURVE_SECRETKEY, tcp->secret_key, strlen(tcp->secret_key) + 1) ==
+               0 &&
+           zmq_setsockopt(self->socket, ZMQ_ZAP_DOMAIN, tcp->zap_domain, strlen(tcp->zap_domain)) == 0 &&
+           zmq_socket_monitor(self->socket, tcp->monitor,
+                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) ==
+               0;
+}
+
+static int bind_tcp(struct ps_mdp_front *self, struct ps_error *reterr)
+{
+    const struct ps_mdp_front_tcp *tcp = &self->config.tcp;
+
+    if (!tcp->n)
+        return 0;
+    self->tcp = ps_alloc(tcp->n, sizeof(*self->tcp));
+    if (!self->tcp)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    if (!set_curve(self))
+        return ps_error_set(reterr, PS_ERR_IO, "no CURVE: %s", zmq_strerror(errno));
+    for (size_t i = 0; i < tcp->n; i++) {
+        PS_FREE char *endpoint = ps_strf("tcp://%s", tcp->at[i]);
+        size_t len = sizeof(self->tcp[i]);
+
+        if (!endpoint)
+            return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+        if (!set_int(self->socket, ZMQ_IPV6, tcp->at[i][0] == '[' || tcp->at[i][0] == '*') ||
+            zmq_bind(self->socket, endpoint) ||
+            zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, self->tcp[i], &len))
+            return ps_error_set(reterr, errno == EADDRINUSE ? PS_ERR_CONFLICT : PS_ERR_IO,
+                                "can't listen at %s: %s", endpoint, zmq_strerror(errno));
+    }
+    return 0;
+}
+
+const char *ps_mdp_front_tcp(const struct ps_mdp_front *self, size_t i)
+{
+    return self->tcp[i];
+}
+
 static int start(struct ps_mdp_front *self, struct ps_error *reterr)
 {
     const struct ps_mdp_actions actions = {self,      on_request, on_reply, on_command,
-                                           on_answer, on_drop,    on_log};
+                                           on_answer, on_drop,    on_log,   on_may};
     int r;
 
     self->path = ps_strf("%s", self->config.path);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    self->context = zmq_ctx_new();
-    self->socket = self->context ? zmq_socket(self->context, ZMQ_ROUTER) : NULL;
+    self->socket = zmq_socket(self->config.context, ZMQ_ROUTER);
     if (!self->path || self->stop_fd < 0 || !self->socket || !set_options(self) ||
         ps_mdp_core_new(&self->core, &self->config.limits, &actions, ps_clock_mono_ms()))
         return ps_error_set(reterr, PS_ERR_NOMEM, "no socket can be had");
-    r = bind_endpoints(self, reterr);
+    r = bind_unix(self, reterr);
+    if (!r)
+        r = bind_tcp(self, reterr);
     if (r)
         return r;
     if (pthread_create(&self->thread, NULL, run, self))
@@ -378,11 +433,10 @@ void ps_mdp_front_stop(struct ps_mdp_front **self_p)
     ps_mdp_core_free(&self->core);
     if (self->socket)
         (void)zmq_close(self->socket); /* fails for strangers only */
-    if (self->context)
-        (void)zmq_ctx_term(self->context); /* waits for the linger, at most */
     if (self->bound)
         (void)unlink(self->path); /* a leftover is replaced by the next broker */
     ps_close_fd_p(&self->stop_fd);
+    free(self->tcp);
     free(self->path);
     free(self);
 }

@@ -1,6 +1,7 @@
 /* broker/mdp/service.c: names, and the requests that wait for them. */
 #include "broker/mdp/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,21 +96,23 @@ static bool make_room(struct ps_mdp_core *self, struct service *service, size_t 
     return true;
 }
 
-void mdp_service_queue(struct ps_mdp_core *self, struct service *service, struct ps_bytes client, void *body,
-                       size_t bytes)
+void mdp_service_queue(struct ps_mdp_core *self, struct service *service, const struct ps_mdp_event *event)
 {
+    struct ps_bytes client = event->from;
+    size_t bytes = event->body_bytes;
     struct request *request = NULL;
 
     if (make_room(self, service, bytes))
         request = ps_alloc(1, sizeof(*request) + client.len);
     if (!request) {
         self->counts.dropped_limit++;
-        self->actions.drop(self->actions.ctx, body);
+        self->actions.drop(self->actions.ctx, event->body);
         return;
     }
-    request->body = body;
+    request->body = event->body;
     request->bytes = bytes;
     request->due_ms = self->now_ms + self->limits.wait_ms;
+    (void)snprintf(request->key, sizeof(request->key), "%s", event->key ? event->key : ""); /* fits */
     request->client_len = (uint8_t)client.len;
     memcpy(request->client, client.at, client.len);
     DL_APPEND(service->requests, request);

@@ -14,6 +14,7 @@ struct request {
     size_t bytes;
     uint64_t due_ms; /* core time; then it is given up */
     struct request *prev, *next;
+    char key[PS_MDP_KEY_TEXT]; /* of the client; "": it needs none */
     uint8_t client_len;
     uint8_t client[]; /* its address */
 };
@@ -39,6 +40,8 @@ struct worker {
     uint64_t beat_ms;  /* next heartbeat to it */
     struct worker *prev, *next;
     UT_hash_handle hh;
+    char key[PS_MDP_KEY_TEXT];        /* "": it needs none */
+    char client_key[PS_MDP_KEY_TEXT]; /* busy: of the client */
     uint8_t address_len, client_len;
     uint8_t address[PS_MDP_ADDRESS_MAX];
     uint8_t client[PS_MDP_ADDRESS_MAX];
@@ -55,6 +58,12 @@ struct ps_mdp_core {
     struct ps_mdp_counts counts;
 };
 
+/* Key is "", or has the right now. */
+static inline bool mdp_may(const struct ps_mdp_core *self, const char *key, bool offers)
+{
+    return !*key || self->actions.may(self->actions.ctx, key, offers);
+}
+
 /* ---- service.c ---- */
 
 /* The service of that name, made when it is not there. NULL at the limit, or without memory. */
@@ -62,9 +71,8 @@ struct service *mdp_service_get(struct ps_mdp_core *self, struct ps_bytes name);
 struct service *mdp_service_find(const struct ps_mdp_core *self, struct ps_bytes name); /* NULL: none */
 /* Forgets a service that nobody offers and nobody waits for. */
 void mdp_service_tidy(struct ps_mdp_core *self, struct service *service);
-/* Queues a request at the end; takes body in any case. */
-void mdp_service_queue(struct ps_mdp_core *self, struct service *service, struct ps_bytes client, void *body,
-                       size_t bytes);
+/* Queues event's request at the end; takes its body in any case. */
+void mdp_service_queue(struct ps_mdp_core *self, struct service *service, const struct ps_mdp_event *event);
 /* Takes the request out, drops its body and frees it. */
 void mdp_service_drop(struct ps_mdp_core *self, struct service *service, struct request *request);
 /* Gives up requests that waited too long. */
@@ -73,16 +81,17 @@ void mdp_service_expire(struct ps_mdp_core *self, struct service *service);
 /* ---- worker.c ---- */
 
 struct worker *mdp_worker_find(const struct ps_mdp_core *self, struct ps_bytes address); /* NULL: none */
-/* A new one, in the list of its service. NULL without memory. */
-struct worker *mdp_worker_add(struct ps_mdp_core *self, struct service *service, struct ps_bytes address);
+/* A new one that event is from, in the list of its service. NULL without memory. */
+struct worker *mdp_worker_add(struct ps_mdp_core *self, struct service *service,
+                              const struct ps_mdp_event *event);
 /* Forgets it; its service may go with it. */
 void mdp_worker_forget(struct ps_mdp_core *self, struct worker *worker);
 /* The same for one that went without a word. */
 void mdp_worker_lost(struct ps_mdp_core *self, struct worker *worker, const char *why);
 /* From working to the end of the list of those that wait. */
 void mdp_worker_rest(struct worker *worker);
-/* From the list to working for client. */
-void mdp_worker_employ(struct worker *worker, struct ps_bytes client);
+/* From the list to working for request's client. */
+void mdp_worker_employ(struct worker *worker, const struct request *request);
 /* True when its last word is too long ago. */
 bool mdp_worker_silent(const struct ps_mdp_core *self, const struct worker *worker);
 /* A heartbeat, when one is due. False: it is gone. */

@@ -15,9 +15,11 @@ struct worker *mdp_worker_find(const struct ps_mdp_core *self, struct ps_bytes a
     return worker;
 }
 
-struct worker *mdp_worker_add(struct ps_mdp_core *self, struct service *service, struct ps_bytes address)
+struct worker *mdp_worker_add(struct ps_mdp_core *self, struct service *service,
+                              const struct ps_mdp_event *event)
 {
     struct worker *worker = PS_NEW(struct worker);
+    struct ps_bytes address = event->from;
 
     if (!worker)
         return NULL;
@@ -28,6 +30,7 @@ struct worker *mdp_worker_add(struct ps_mdp_core *self, struct service *service,
         free(worker);
         return NULL;
     }
+    (void)snprintf(worker->key, sizeof(worker->key), "%s", event->key ? event->key : ""); /* fits */
     worker->service = service;
     worker->heard_ms = self->now_ms;
     worker->beat_ms = self->now_ms + self->limits.heartbeat_ms;
@@ -68,12 +71,13 @@ void mdp_worker_rest(struct worker *worker)
     DL_APPEND(worker->service->waiting, worker);
 }
 
-void mdp_worker_employ(struct worker *worker, struct ps_bytes client)
+void mdp_worker_employ(struct worker *worker, const struct request *request)
 {
     DL_DELETE(worker->service->waiting, worker);
     worker->busy = true;
-    worker->client_len = (uint8_t)client.len;
-    memcpy(worker->client, client.at, client.len);
+    worker->client_len = request->client_len;
+    memcpy(worker->client, request->client, request->client_len);
+    memcpy(worker->client_key, request->key, sizeof(worker->client_key));
 }
 
 /* Most workers of this protocol do nothing but work while they work: their heartbeats stop. So silence is held against

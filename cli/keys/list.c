@@ -36,12 +36,14 @@ static int look(struct listing *self, struct ps_error *reterr)
 
 static json_t *roles_json(unsigned roles)
 {
+    static const unsigned bits[] = {PS_CERT_ROLE(PS_ROLE_MASTER), PS_CERT_ROLE(PS_ROLE_WORKER),
+                                    PS_CERT_CLIENT, PS_CERT_SERVICE};
+    char word[PS_CERT_ROLES_MAX];
     json_t *list = json_array();
 
-    if (roles & PS_CERT_ROLE(PS_ROLE_MASTER))
-        (void)json_array_append_new(list, json_string("master")); /* fails for want of memory: see put_json */
-    if (roles & PS_CERT_ROLE(PS_ROLE_WORKER))
-        (void)json_array_append_new(list, json_string("worker"));
+    for (size_t i = 0; i < PS_ARRAY_N(bits); i++)
+        if (roles & bits[i]) /* appending fails for want of memory: see put_json */
+            (void)json_array_append_new(list, json_string(ps_cert_roles_text(word, bits[i])));
     return list;
 }
 
@@ -75,9 +77,9 @@ static int put_json(const struct listing *self)
 
 static void put_text(const struct listing *self)
 {
-    (void)printf("%-24s  %-13s  %-24s  %s\n", "name", "roles", "made", "key");
+    (void)printf("%-24s  %-28s  %-24s  %s\n", "name", "roles", "made", "key");
     if (self->has_broker)
-        (void)printf("%-24s  %-13s  %-24s  %s\n", "(the broker's own)", "-", self->broker.made,
+        (void)printf("%-24s  %-28s  %-24s  %s\n", "(the broker's own)", "-", self->broker.made,
                      self->broker.public_key);
     for (size_t i = 0; i < self->dir.n; i++) {
         const struct ps_cert *cert = &self->dir.at[i].cert;
@@ -86,7 +88,7 @@ static void put_text(const struct listing *self)
         if (self->dir.at[i].why)
             continue;
         ps_text_cell(cert->name, 24);
-        (void)printf("%-13s  ", ps_cert_roles_text(roles, cert->roles));
+        (void)printf("%-28s  ", ps_cert_roles_text(roles, cert->roles));
         ps_text_cell(cert->made, 24);
         (void)puts(cert->public_key);
     }

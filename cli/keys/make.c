@@ -146,7 +146,7 @@ int ps_keys_new(int argc, char **argv)
     struct ps_error why = {0};
     PS_FREE char *path = NULL;
     int status = ps_text_options(
-        new_options, &settings, argc, argv, "keys new NAME --role worker|master[,...]",
+        new_options, &settings, argc, argv, "keys new NAME --role worker|master|client|service[,...]",
         "Makes a pair of keys for a worker or a master: NAME.key, which may be shown, and\n"
         "NAME.key_secret, which stays on its machine. `phagescan keys allow NAME.key` on the\n"
         "broker's machine lets it in.",

@@ -46,14 +46,15 @@ void ps_mdp_link_reply(struct ps_mdp_link *self, uint64_t now_ms, char *text)
     zmq_msg_t body;
 
     self->busy = false;
-    if (!begin(self, PS_MDP_REPLY, true) || !put(self, self->client, self->client_len, true) ||
-        !put(self, "", 0, true) || zmq_msg_init_data(&body, text, strlen(text), free_text, NULL)) {
-        free(text);
+    if (zmq_msg_init_data(&body, text, strlen(text), free_text, NULL)) {
+        free(text); /* no memory */
         return;
     }
-    while (zmq_msg_send(&body, self->socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
-        ;
-    (void)zmq_msg_close(&body); /* empty once sent */
+    if (begin(self, PS_MDP_REPLY, true) && put(self, self->client, self->client_len, true) &&
+        put(self, "", 0, true))
+        while (zmq_msg_send(&body, self->socket, ZMQ_DONTWAIT) < 0 && errno == EINTR)
+            ;
+    (void)zmq_msg_close(&body); /* empty once sent; else it frees the text */
     self->beat_ms = now_ms + self->where->heartbeat_ms;
 }
 

@@ -48,8 +48,6 @@ static int check(const struct ps_bytes *frames, size_t n, uint64_t max_sample_by
     if (n < 1 || n > PS_WISH_FRAMES_N)
         return ps_error_set(reterr, PS_ERR_INVALID, "a request has one to %d frames: sample, name, options",
                             PS_WISH_FRAMES_N);
-    if (frames[SAMPLE].len == 0)
-        return ps_error_set(reterr, PS_ERR_INVALID, "the first frame, the sample, is empty");
     if (frames[SAMPLE].len > max_sample_bytes)
         return ps_error_set(reterr, PS_ERR_LIMIT, "the sample has %zu bytes, the limit here is %llu",
                             frames[SAMPLE].len, (unsigned long long)max_sample_bytes);

@@ -15,7 +15,10 @@
 static const struct {
     const char *text;
     unsigned bit;
-} role_names[] = {{"master", PS_CERT_ROLE(PS_ROLE_MASTER)}, {"worker", PS_CERT_ROLE(PS_ROLE_WORKER)}};
+} role_names[] = {{"master", PS_CERT_ROLE(PS_ROLE_MASTER)},
+                  {"worker", PS_CERT_ROLE(PS_ROLE_WORKER)},
+                  {"client", PS_CERT_CLIENT},
+                  {"service", PS_CERT_SERVICE}};
 
 /* ---- words ---- */
 
@@ -53,7 +56,8 @@ int ps_cert_roles_read(unsigned *ret_roles, const char *text, struct ps_error *r
         unsigned bit = role_bit(at, len);
 
         if (!bit)
-            return ps_error_set(reterr, PS_ERR_INVALID, "roles are master and worker, with a comma between");
+            return ps_error_set(reterr, PS_ERR_INVALID,
+                                "roles are master, worker, client and service, with commas between");
         roles |= bit;
         at += len;
         if (!*at)
@@ -188,7 +192,7 @@ static const char *take_key(struct ps_cert *cert, const char *section, const str
         (void)snprintf(cert->name, sizeof(cert->name), "%s", line->value); /* fits: it is valid */
     } else if (metadata && strcmp(line->name, "roles") == 0) {
         if (ps_cert_roles_read(&cert->roles, line->value, NULL))
-            return "metadata/roles: master and worker, with a comma between";
+            return "metadata/roles: master, worker, client and service, with commas between";
     } else if (metadata && strcmp(line->name, "made") == 0) {
         if (strspn(line->value, "0123456789-:.TZ") != strlen(line->value) ||
             strlen(line->value) >= sizeof(cert->made))

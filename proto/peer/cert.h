@@ -21,6 +21,9 @@
 
 /* Bit of a role in struct ps_cert. */
 #define PS_CERT_ROLE(role) (1u << (role))
+/* Roles of Majordomo peers, which are none of our protocol's: who asks for services, who offers them. */
+#define PS_CERT_CLIENT  PS_CERT_ROLE(16)
+#define PS_CERT_SERVICE PS_CERT_ROLE(17)
 
 struct ps_cert {
     char public_key[PS_KEY_TEXT];
@@ -50,7 +53,7 @@ void ps_cert_fini(struct ps_cert *self);
 bool ps_cert_name_valid(const char *name);
 /* 40 digits of Z85. */
 bool ps_cert_key_valid(const char *key);
-/* "worker", "master" or both with a comma. 0 or PS_ERR_INVALID with a sentence. */
+/* "worker", "master", "client", "service", or several with commas. 0 or PS_ERR_INVALID with a sentence. */
 int ps_cert_roles_read(unsigned *ret_roles, const char *text, struct ps_error *reterr);
 /* Writes them into buf and returns it; "none" for 0. */
 const char *ps_cert_roles_text(char buf[PS_CERT_ROLES_MAX], unsigned roles);

@@ -79,6 +79,16 @@ static void on_log(void *ctx, enum ps_log_level level, const char *event, const 
         abort();
 }
 
+/* The key's right goes by time, so that it is lost while things wait. */
+static bool on_may(void *ctx, const char *key, bool offers)
+{
+    const struct world *w = ctx;
+
+    if (!*key)
+        abort();
+    return (w->now_ms / 64 + (uint8_t)key[0] + offers) % 4 != 0;
+}
+
 static struct ps_bytes frame(struct world *w)
 {
     static const struct ps_bytes known[] = {
@@ -101,7 +111,8 @@ static void message(struct world *w)
     struct ps_bytes frames[FRAMES_MAX];
     size_t n = byte(w) % (FRAMES_MAX + 1);
     struct ps_mdp_message head;
-    struct ps_mdp_event event = {.kind = PS_MDP_EVENT_BAD, .from = {&peer, 1}};
+    const char key[] = {(char)('a' + peer / 2), '\0'}; /* the first two peers have none */
+    struct ps_mdp_event event = {.kind = PS_MDP_EVENT_BAD, .from = {&peer, 1}, .key = peer / 2 ? key : NULL};
 
     for (size_t i = 0; i < n; i++)
         frames[i] = frame(w);
@@ -126,7 +137,8 @@ static void message(struct world *w)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w = {.at = data, .left = size, .now_ms = 1};
-    const struct ps_mdp_actions actions = {&w, on_request, on_reply, on_command, on_answer, on_drop, on_log};
+    const struct ps_mdp_actions actions = {&w,        on_request, on_reply, on_command,
+                                           on_answer, on_drop,    on_log,   on_may};
     const struct ps_mdp_limits limits = {.heartbeat_ms = 100,
                                          .liveness = 3,
                                          .busy_ms = 1000,

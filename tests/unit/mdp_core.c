@@ -345,6 +345,91 @@ static void services_and_workers_are_limited(void **state)
     mdp_expect(s, "v DISCONNECT");
 }
 
+/* ---- keys ---- */
+
+static void a_key_may_only_what_it_has_the_right_to(void **state)
+{
+    struct mdp_stage *s = *state;
+
+    mdp_stage_open(s);
+    s->key = "ask";
+    mdp_ready(s, "w", "job"); /* may not offer: else it would be given what others send */
+    mdp_ask(s, "c", "mmi.service", "job");
+    mdp_expect(s, "c ANSWER mmi.service 404");
+    s->key = "offer";
+    mdp_ask(s, "d", "job", "1"); /* may not ask */
+    mdp_ready(s, "w", "job");
+    mdp_expect_silence(s);
+    assert_int_equal(mdp_counts(s).denied, 2);
+    s->key = "ask";
+    mdp_ask(s, "c", "job", "2");
+    mdp_expect(s, "w REQUEST c 2");
+    s->key = "offer";
+    mdp_reply(s, "w", "c", "done");
+    mdp_expect(s, "c REPLY job done");
+    mdp_expect_silence(s);
+}
+
+/* Nothing goes to it, neither a request as a worker nor what it asked for. */
+static void a_key_that_was_taken_away_gets_nothing(void **state)
+{
+    struct mdp_stage *s = *state;
+
+    mdp_stage_open(s);
+    s->key = "offer";
+    mdp_ready(s, "w", "job");
+    s->taken = "offer";
+    s->key = NULL;
+    mdp_ask(s, "c", "job", "1");
+    mdp_expect_silence(s); /* it waits for another */
+    assert_int_equal(mdp_counts(s).workers, 0);
+    mdp_ready(s, "v", "job");
+    mdp_expect(s, "v REQUEST c 1");
+    mdp_reply(s, "v", "c", "done");
+    mdp_expect(s, "c REPLY job done");
+
+    s->key = "ask";
+    mdp_ask(s, "d", "job", "2");
+    mdp_expect(s, "v REQUEST d 2");
+    mdp_ask(s, "d", "job", "3"); /* waits */
+    s->taken = "ask";
+    s->key = NULL;
+    mdp_reply(s, "v", "d", "done");
+    mdp_expect_silence(s);
+    assert_int_equal(mdp_counts(s).undelivered, 1);
+    assert_int_equal(mdp_counts(s).denied, 1);
+    assert_int_equal(mdp_counts(s).waiting_n, 0);
+}
+
+static void a_workers_key_that_was_taken_away_says_nothing(void **state)
+{
+    struct mdp_stage *s = *state;
+
+    mdp_stage_open(s);
+    s->key = "offer";
+    mdp_ready(s, "w", "job");
+    s->key = NULL;
+    mdp_ask(s, "c", "job", "1");
+    mdp_expect(s, "w REQUEST c 1");
+    s->taken = s->key = "offer";
+    mdp_reply(s, "w", "c", "forged");
+    mdp_expect_silence(s);
+    assert_int_equal(mdp_counts(s).workers, 0);
+}
+
+/* An address is only an address: who comes to one that is free again is not the worker that had it. */
+static void another_key_at_a_workers_address(void **state)
+{
+    struct mdp_stage *s = *state;
+
+    mdp_stage_open(s);
+    mdp_ready(s, "w", "job");
+    s->key = "both";
+    mdp_beat(s, "w");
+    mdp_expect(s, "w DISCONNECT"); /* nobody knows it */
+    assert_int_equal(mdp_counts(s).workers, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, mdp_setup, mdp_teardown)
 
 int main(void)
@@ -371,6 +456,10 @@ int main(void)
         T(at_the_limit_the_oldest_request_goes),
         T(bytes_are_short_for_who_has_most),
         T(services_and_workers_are_limited),
+        T(a_key_may_only_what_it_has_the_right_to),
+        T(a_key_that_was_taken_away_gets_nothing),
+        T(a_workers_key_that_was_taken_away_says_nothing),
+        T(another_key_at_a_workers_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

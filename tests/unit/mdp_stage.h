@@ -18,6 +18,8 @@ struct mdp_stage {
     size_t n, read_n;           /* read_n: the test has seen so many */
     const char *gone;           /* a peer that can't be reached; NULL: none */
     size_t bodies_n;            /* in the core's hands */
+    const char *key;            /* of who says the next things; NULL: it needs none */
+    const char *taken;          /* a key that is not allowed any more; NULL: none */
 };
 
 static inline void mdp_line(struct mdp_stage *self, char *line)
@@ -83,6 +85,15 @@ static inline void mdp_on_log(void *ctx, enum ps_log_level level, const char *ev
     assert_non_null(text);
 }
 
+/* A key is "ask", "offer" or "both", as long as it is not the one that was taken away. */
+static inline bool mdp_on_may(void *ctx, const char *key, bool offers)
+{
+    const struct mdp_stage *self = ctx;
+
+    return (!self->taken || strcmp(self->taken, key) != 0) &&
+           (!strcmp(key, "both") || !strcmp(key, offers ? "offer" : "ask"));
+}
+
 static inline struct mdp_stage *mdp_stage_new(void)
 {
     struct mdp_stage *self = PS_NEW(struct mdp_stage);
@@ -97,7 +108,7 @@ static inline struct mdp_stage *mdp_stage_new(void)
 static inline void mdp_stage_open(struct mdp_stage *self)
 {
     const struct ps_mdp_actions actions = {self,          mdp_on_request, mdp_on_reply, mdp_on_command,
-                                           mdp_on_answer, mdp_on_drop,    mdp_on_log};
+                                           mdp_on_answer, mdp_on_drop,    mdp_on_log,   mdp_on_may};
 
     assert_int_equal(ps_mdp_core_new(&self->core, &self->limits, &actions, self->now_ms), 0);
 }
@@ -126,6 +137,7 @@ static inline void mdp_say(struct mdp_stage *self, const char *from, enum ps_mdp
         .kind = kind, .service = ps_bytes_of(service), .client = ps_bytes_of(client)};
     struct ps_mdp_event event = {.kind = PS_MDP_EVENT_MESSAGE,
                                  .from = ps_bytes_of(from),
+                                 .key = self->key,
                                  .message = &message,
                                  .first = ps_bytes_of(body),
                                  .body_n = body != NULL,
