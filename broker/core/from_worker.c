@@ -49,7 +49,7 @@ static bool reconcile(struct ps_core *core, uint32_t session, uint32_t number,
         }
         lease = left_behind(core, job, held);
         if (lease)
-            ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
+            ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){.ended = true});
     }
     if (job->state != PS_JOB_QUEUED)
         return false;
@@ -103,7 +103,7 @@ static void give_back_unlisted(struct ps_core *core, uint32_t session)
 
         next = lease->next;
         if (!lease->listed)
-            ps_lease_over(core, at, PS_LIFE_FREE, &(struct ps_life){0});
+            ps_lease_over(core, at, PS_LIFE_FREE, &(struct ps_life){.ended = true});
         else
             lease->listed = false;
     }
@@ -160,7 +160,7 @@ static void on_cancelled(struct ps_core *core, uint32_t session, const struct ps
     tell_committed(core, session, msg);
     if (!lease)
         return;
-    ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
+    ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){.ended = true});
     ps_session_pause(core, session);
 }
 

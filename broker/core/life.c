@@ -96,6 +96,15 @@ static void drop_queued(struct ps_core *core, uint32_t number, const struct ps_l
 
 /* ---- LEASED ---- */
 
+/* A licence that the lease uses is in use until its worker has stopped: at once when it hears of it. */
+static void mind_licence(struct ps_core *core, uint32_t number, bool hears)
+{
+    const struct ps_lease *lease = ps_lease_at(core, ps_job_at(core, number)->place);
+
+    hears = hears && ps_session_at(core, lease->session)->peer;
+    ps_licence_lost(core, ps_job_at(core, number)->engine, hears ? 0 : lease->allow_ms);
+}
+
 /* The lease that a job has: taken from the worker, who is told to stop when it may not know. */
 static void take_back(struct ps_core *core, uint32_t number, bool tell)
 {
@@ -115,9 +124,11 @@ static void report_leased(struct ps_core *core, uint32_t number, const struct ps
 
     ps_lease_drop_twin(core, reported ? reported : job->place);
     lease = ps_lease_at(core, job->place);
-    if (!reported)
+    if (!reported) {
+        mind_licence(core, number, true);
         ps_session_cancelled(core, lease->session,
                              ps_lease_ref(core, job->place)); /* a second copy: not needed now */
+    }
     ps_lease_stop(core, job->place);
     lease->session = args->session;
     lease->boot = args->boot;
@@ -177,7 +188,7 @@ static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_l
     ps_core_log(core, PS_LOG_WARN, "lease-lost", "job=%llu engine=%s lost=%u worker=%s why=%s",
                 (unsigned long long)job->id, PS_LOGQ(engine->name), job->lost, PS_LOGQ(worker),
                 PS_LOGQ(args->reason));
-    ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
+    mind_licence(core, number, false);
     take_back(core, number, args->tell);
     requeue(core, number);
     ps_core_send(core, core->master,
@@ -197,8 +208,8 @@ static void free_leased(struct ps_core *core, uint32_t number, const struct ps_l
         lose_leased(core, number, &(struct ps_life){.reason = "worker after worker died with it"});
         return;
     }
-    if (args->dead)
-        ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
+    if (!args->ended)
+        mind_licence(core, number, false);
     take_back(core, number, args->tell);
     requeue(core, number);
 }
@@ -209,6 +220,7 @@ static void drop_leased(struct ps_core *core, uint32_t number, const struct ps_l
     uint64_t id = ps_job_at(core, number)->id;
 
     ps_lease_drop_twin(core, ps_job_at(core, number)->place);
+    mind_licence(core, number, true);
     take_back(core, number, true);
     ps_job_drop(core, number);
     ps_engine_refresh(core, engine);

@@ -2,7 +2,7 @@
 #include "tests/sim/sim.h"
 
 #define DELAY_MAX_MS 120
-#define SILENT_MS    5000
+#define SILENT_MS    SIM_DEAD_MS
 #define ANSWER_MS    5000
 
 uint64_t sim_draw(struct sim *sim, uint64_t below)
@@ -85,13 +85,13 @@ static void decode(const struct sim_message *message, struct ps_msg *ret_msg)
 
 /* ---- links ---- */
 
-int sim_connect(struct sim *sim)
+int sim_connect(struct sim *sim, uint32_t who)
 {
     if (!sim->core || sim->broker_stopped_ms > sim->now_ms)
         return -1;
     for (int i = 0; i < SIM_LINKS; i++)
         if (!sim->links[i].used) {
-            sim->links[i] = (struct sim_link){.used = true, .up = true};
+            sim->links[i] = (struct sim_link){.used = true, .up = true, .who = who};
             queue_init(&sim->links[i].to_broker);
             queue_init(&sim->links[i].to_peer);
             return i;
@@ -132,6 +132,24 @@ struct sim_message *sim_hear(struct sim *sim, int i, struct ps_msg *ret_msg)
     return message;
 }
 
+/* What the core counted, before it forgets. */
+static void note_counts(struct sim *sim)
+{
+    struct ps_core_counts c;
+
+    ps_core_counts(sim->core, &c);
+    sim->saw[SIM_SAW_lost] += c.lost;
+    sim->saw[SIM_SAW_late] += c.late;
+    sim->saw[SIM_SAW_buried] += c.buried;
+    sim->saw[SIM_SAW_unavailable] += c.unavailable;
+    sim->saw[SIM_SAW_expired] += c.expired;
+    sim->saw[SIM_SAW_requeued] += c.requeued;
+    sim->saw[SIM_SAW_copied] += c.copied;
+    sim->saw[SIM_SAW_refused_beats] += c.refused_beats;
+    sim->saw[SIM_SAW_refused_epochs] += c.refused_epochs;
+    sim->saw[SIM_SAW_dropped_chunks] += c.dropped_chunks;
+}
+
 void sim_net_fini(struct sim *sim)
 {
     for (int i = 0; i < SIM_LINKS; i++)
@@ -139,10 +157,16 @@ void sim_net_fini(struct sim *sim)
             queue_clear(&sim->links[i].to_broker);
             queue_clear(&sim->links[i].to_peer);
         }
+    note_counts(sim);
     ps_core_free(&sim->core);
 }
 
 /* ---- the broker's process ---- */
+
+static bool is_banned(const struct sim *sim, const struct sim_link *link)
+{
+    return sim->banned_ms[link->who] > sim->now_ms;
+}
 
 static void on_send(void *ctx, uint32_t peer, const struct ps_msg *msg)
 {
@@ -150,6 +174,8 @@ static void on_send(void *ctx, uint32_t peer, const struct ps_msg *msg)
     struct sim_link *link = &sim->links[peer - 1];
     struct ps_buf buf;
 
+    if (is_banned(sim, link) && msg->id != PS_MSG_REFUSED)
+        sim->broken = "who is banned was told something";
     if (!link->up) {
         sim->gone[peer - 1] = true; /* told after this step */
         return;
@@ -164,6 +190,8 @@ static void on_pass(void *ctx, uint32_t peer, struct ps_bytes record, void *carr
     struct sim *sim = ctx;
     struct sim_link *link = &sim->links[peer - 1];
 
+    if (is_banned(sim, link))
+        sim->broken = "who is banned was passed something";
     if (!link->up)
         sim->gone[peer - 1] = true;
     else
@@ -199,19 +227,43 @@ void sim_broker_start(struct sim *sim)
 
 void sim_broker_kill(struct sim *sim)
 {
+    note_counts(sim);
     ps_core_free(&sim->core);
     for (int i = 0; i < SIM_LINKS; i++)
         sim_disconnect(sim, i);
     memset(sim->gone, 0, sizeof(sim->gone));
     sim->restarts++;
+    sim->saw[SIM_SAW_broker_killed]++;
     sim_broker_start(sim);
 }
 
 static void step(struct sim *sim, const struct ps_event *event)
 {
+    uint64_t now_ms = sim->now_ms;
+
     sim->steps_n++;
-    if (ps_core_step(sim->core, sim->now_ms, event))
+    if (sim->faults.jumps && sim_chance(sim, 500)) {
+        now_ms -= sim_draw(sim, 3000);
+        sim->saw[SIM_SAW_went_back]++;
+    }
+    if (ps_core_step(sim->core, now_ms, event))
         sim->broken = "the core failed";
+}
+
+void sim_broker_ban(struct sim *sim, uint32_t who, uint64_t for_ms)
+{
+    step(sim, &(struct ps_event){.kind = PS_EVENT_BANNED, .who = who});
+    sim->banned_ms[who] = sim->now_ms + for_ms;
+    sim->saw[SIM_SAW_banned]++;
+}
+
+void sim_broker_full(struct sim *sim, int i)
+{
+    if (i < 0 || !sim->links[i].up)
+        return;
+    queue_clear(&sim->links[i].to_peer); /* what waited for it is thrown away */
+    step(sim, &(struct ps_event){.kind = PS_EVENT_FULL, .peer = (uint32_t)i + 1});
+    sim->saw[SIM_SAW_deaf]++;
 }
 
 static void tell_gone(struct sim *sim)
@@ -227,20 +279,33 @@ static void tell_gone(struct sim *sim)
     }
 }
 
+static void hand_over(struct sim *sim, int i, struct sim_message *message)
+{
+    struct ps_msg msg;
+
+    if (sim->faults.garble && sim->now_ms < sim->end_of_faults_ms && sim_chance(sim, 800)) {
+        step(sim, &(struct ps_event){.kind = PS_EVENT_BAD, .peer = (uint32_t)i + 1});
+        sim->saw[SIM_SAW_garbled]++;
+        return;
+    }
+    decode(message, &msg);
+    step(sim, &(struct ps_event){.kind = PS_EVENT_MESSAGE,
+                                 .peer = (uint32_t)i + 1,
+                                 .who = sim->links[i].who,
+                                 .msg = &msg,
+                                 .record = {message->bytes, message->len},
+                                 .carry = message->carries ? &message->carry_bytes : NULL,
+                                 .carry_bytes = message->carry_bytes});
+}
+
+/* What a banned peer says is dropped before the core sees it, as the daemon does. */
 static void deliver(struct sim *sim, int i)
 {
     struct sim_message *message;
 
     while (sim->links[i].up && (message = queue_take(sim, &sim->links[i].to_broker))) {
-        struct ps_msg msg;
-
-        decode(message, &msg);
-        step(sim, &(struct ps_event){.kind = PS_EVENT_MESSAGE,
-                                     .peer = (uint32_t)i + 1,
-                                     .msg = &msg,
-                                     .record = {message->bytes, message->len},
-                                     .carry = message->carries ? &message->carry_bytes : NULL,
-                                     .carry_bytes = message->carry_bytes});
+        if (!is_banned(sim, &sim->links[i]))
+            hand_over(sim, i, message);
         free(message);
     }
 }
@@ -275,7 +340,7 @@ void sim_peer_lose(struct sim *sim, struct sim_peer *peer, bool forget)
 
 static void greet(struct sim *sim, struct sim_peer *peer, uint32_t role)
 {
-    peer->link = sim_connect(sim);
+    peer->link = sim_connect(sim, peer->who);
     if (peer->link < 0) {
         peer->at_ms = sim->now_ms + 200;
         return;
@@ -311,6 +376,7 @@ bool sim_peer_takes(struct sim *sim, struct sim_peer *peer, const struct ps_msg 
         peer->state = OPEN;
         peer->session = msg->WELCOME.session;
         peer->boot = msg->WELCOME.boot;
+        sim->saw[SIM_SAW_resumed] += msg->WELCOME.resumed;
         memcpy(peer->token, msg->WELCOME.token.at, PS_TOKEN_BYTES);
         *ret_opened = true;
         return true;
