@@ -147,6 +147,7 @@ static void take(struct sim *sim, const struct ps_msg *msg)
     switch (msg->id) {
     case PS_MSG_ACCEPTED:
         accepted(sim, msg->ACCEPTED.jobs, true);
+        sim->master.leads = true;
         break;
     case PS_MSG_BUSY:
         accepted(sim, msg->BUSY.jobs, false);
@@ -232,7 +233,7 @@ static void run_ghost(struct sim *sim)
 {
     if (sim->ghost_link < 0 || sim->now_ms < sim->ghost_ms)
         return;
-    if (sim->master.talk.state != OPEN)
+    if (!sim->master.leads)
         return; /* as long as nobody has taken over, it is right */
     sim_say(sim, sim->ghost_link, PS_MSG(GRANT, .epoch = sim->ghost_epoch, .results = 0), 0);
     cancel_all(sim);

@@ -154,6 +154,7 @@ struct sim_master {
     } batch[1024];
     unsigned batch_n;
     uint64_t fleets_n;
+    bool leads; /* the broker takes its word: it has accepted something */
 };
 
 struct sim {

@@ -33,11 +33,21 @@ static void forget(struct sim_worker *worker, const struct ps_part_lease_ref *re
     worker->leases_n--;
 }
 
+static void trace(const struct sim *sim, const struct sim_worker *worker, const char *what,
+                  const struct ps_part_lease_ref *ref)
+{
+    if (sim->verbose)
+        printf("%8llu worker %d %s job %llu seq %llu boot %llx\n", (unsigned long long)sim->now_ms,
+               (int)(worker - sim->workers), what, (unsigned long long)ref->job, (unsigned long long)ref->seq,
+               (unsigned long long)ref->boot);
+}
+
 /* ---- saying ---- */
 
 static void say(struct sim *sim, struct sim_worker *worker, const struct ps_part_lease_ref *ref,
                 uint32_t outcome)
 {
+    trace(sim, worker, ps_outcome_word(outcome), ref);
     sim_say(sim, worker->talk.link,
             PS_MSG(RESULT, .boot = ref->boot, .seq = ref->seq, .job = ref->job,
                    .engine = ps_bytes_of(engines[sim_job(sim, ref->job)->engine]), .outcome = outcome,
@@ -133,6 +143,7 @@ static void take_job(struct sim *sim, struct sim_worker *worker, const struct ps
             return;
         }
         worker->leases_n++;
+        trace(sim, worker, "takes", &(struct ps_part_lease_ref){worker->talk.boot, lease.seq, lease.job});
         *own = (struct sim_lease){.boot = worker->talk.boot,
                                   .seq = lease.seq,
                                   .job = lease.job,
@@ -190,6 +201,7 @@ static void hear(struct sim *sim, struct sim_worker *worker)
             else if (msg.id == PS_MSG_CHUNK)
                 take_chunk(sim, worker, &msg.CHUNK, message->carry_bytes);
             while (ps_lease_ref_next(&cursor, &ref)) {
+                trace(sim, worker, msg.id == PS_MSG_COMMITTED ? "may forget" : "is to drop", &ref);
                 if (msg.id == PS_MSG_COMMITTED)
                     mind_committed(sim, worker, &ref);
                 forget(worker, &ref);
@@ -257,6 +269,10 @@ static void mind_solitude(struct sim *sim, struct sim_worker *worker)
     worker->turn_ms = sim->now_ms;
     if (!alone && !late)
         return;
+    if (late && worker->talk.state == OPEN) {
+        sim_peer_lose(sim, &worker->talk, false); /* what was on its way to it is as old */
+        worker->beat_ms = UINT64_MAX;
+    }
     worker->alone_ms = 0;
     for (unsigned i = worker->leases_n; i > 0; i--)
         if (worker->leases[i - 1].state == WAITS) {
@@ -298,6 +314,7 @@ static void start_some(struct sim *sim, struct sim_worker *worker)
 
         if (lease->state != WAITS || lease->have < lease->size || (lease->alone && running))
             continue;
+        trace(sim, worker, "runs", &(struct ps_part_lease_ref){lease->boot, lease->seq, lease->job});
         start(sim, lease);
         running++;
         alone = lease->alone;
