@@ -156,7 +156,10 @@ static void on_cancelled(struct ps_core *core, uint32_t session, const struct ps
     const struct ps_job *job = number ? ps_job_at(core, number) : NULL;
     uint32_t lease =
         job && job->state == PS_JOB_LEASED ? ps_lease_of(core, job, session, msg->boot, msg->seq) : 0;
+    uint32_t stray = ps_stray_find(core, msg->job, msg->boot, msg->seq);
 
+    if (stray && !ps_stray_at(core, stray)->result && ps_stray_at(core, stray)->session == session)
+        ps_stray_drop(core, stray); /* or the job would be given to who has it no more */
     tell_committed(core, session, msg);
     if (!lease)
         return;

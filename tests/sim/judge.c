@@ -5,12 +5,13 @@
  * whoever knows of them; no worker is told to forget a result that the database does not have; who is banned is told
  * nothing. In the end, some time after the last fault: every job is final (none lost, none starved); what was poisonous
  * is quarantined and nothing else but what died with three workers; the broker, and every worker, hold nothing any more.
- * In a run without faults nothing is done twice; in a flood, who wants little or waits low has a turn in time. */
+ * What was late but not a worker costs nobody a lease. In a run without faults nothing is done twice; in a flood, who wants little or waits low has a turn in time. */
 #include "tests/sim/sim.h"
 
 #define FAULTS_MS  60000
-#define PEACE_MS   240000 /* after the last fault all must be settled within this */
-#define PEACE_LIMITS_MS 1200000 /* a worker that dies takes its licence along, for as long as it may run */
+/* After the last fault all must be settled within this. Long: poison that takes along the only worker, again and again,
+ * takes its licence along each time, for as long as it might run. */
+#define PEACE_MS 1200000
 #define CHECK_EACH 7      /* steps between two audits */
 #define JOBS_MIN   20
 #define JOBS_MAX   96
@@ -147,6 +148,15 @@ static bool strikes(struct sim *sim, bool fault, unsigned in, enum sim_event eve
     return yes;
 }
 
+/* One may hang for ever. */
+static void hang(struct sim *sim, struct sim_worker *worker)
+{
+    if (worker->hung_ms != UINT64_MAX)
+        worker->hung_ms = sim->now_ms + some_while(sim);
+    if (worker == sim->workers && sim_chance(sim, 3))
+        worker->hung_ms = UINT64_MAX;
+}
+
 static void hurt_worker(struct sim *sim, struct sim_worker *worker)
 {
     const struct sim_faults *f = &sim->faults;
@@ -156,7 +166,7 @@ static void hurt_worker(struct sim *sim, struct sim_worker *worker)
     if (strikes(sim, f->stop_worker, 200, SIM_SAW_worker_stopped))
         worker->stopped_ms = sim->now_ms + some_while(sim);
     if (strikes(sim, f->hang_worker, 300, SIM_SAW_worker_hung))
-        worker->hung_ms = sim->now_ms + some_while(sim);
+        hang(sim, worker);
     if (strikes(sim, f->break_link, 60, SIM_SAW_link_broken))
         sim_worker_break(sim, worker);
 }
@@ -232,8 +242,8 @@ static bool is_settled(const struct sim *sim)
         counts.result_bytes)
         return false;
     for (unsigned i = 0; i < sim->workers_n; i++)
-        if (sim->workers[i].alive && sim->workers[i].leases_n)
-            return false;
+        if (sim->workers[i].alive && sim->workers[i].leases_n && sim->workers[i].hung_ms <= sim->now_ms)
+            return false; /* one that hangs for ever keeps what it has: nobody else does */
     return true;
 }
 
@@ -286,6 +296,20 @@ static const char *judge_flood(const struct sim *sim)
     return NULL;
 }
 
+/* Only what runs at a worker that is silent, dead or stuck is lost: never because the broker or the master was late. */
+static const char *judge_blame(const struct sim *sim)
+{
+    const struct sim_faults *f = &sim->faults;
+
+    if (f->kill_worker || f->stop_worker || f->hang_worker || f->break_link || f->poison || f->kill_broker ||
+        f->bans || f->deaf || f->garble || f->jumps)
+        return NULL;
+    for (unsigned i = 0; i < sim->jobs_n; i++)
+        if (sim->jobs[i].lost)
+            return "a worker was blamed that did nothing wrong";
+    return NULL;
+}
+
 static const char *judge(const struct sim *sim)
 {
     if (sim->final_n < sim->jobs_n)
@@ -298,7 +322,7 @@ static const char *judge(const struct sim *sim)
         if (what)
             return what;
     }
-    return sim->flood ? judge_flood(sim) : NULL;
+    return sim->flood ? judge_flood(sim) : judge_blame(sim);
 }
 
 static void run_one_step(struct sim *sim)
@@ -359,7 +383,7 @@ const char *sim_run(uint64_t seed, bool verbose, uint64_t saw[SIM_EVENTS_N])
     sim->now_ms = 100000;
     sim->end_of_faults_ms = sim->now_ms + FAULTS_MS;
     choose_faults(sim);
-    sim->end_ms = sim->end_of_faults_ms + (sim->faults.limits ? PEACE_LIMITS_MS : PEACE_MS);
+    sim->end_ms = sim->end_of_faults_ms + PEACE_MS;
     make_world(sim);
     while (!sim->broken && sim->now_ms < sim->end_ms &&
            (sim->now_ms < sim->end_of_faults_ms - (is_good_day(sim) ? 30000 : 0) || !is_settled(sim)))

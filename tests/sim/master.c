@@ -237,7 +237,7 @@ static void run_ghost(struct sim *sim)
         return; /* as long as nobody has taken over, it is right */
     sim_say(sim, sim->ghost_link, PS_MSG(GRANT, .epoch = sim->ghost_epoch, .results = 0), 0);
     cancel_all(sim);
-    if (sim->now_ms > sim->ghost_ms + 3000 || !sim->links[sim->ghost_link].up) {
+    if (sim->now_ms > sim->ghost_ms + 3000 || !sim_is_up(sim, sim->ghost_link)) {
         sim_disconnect(sim, sim->ghost_link);
         sim->ghost_link = -1;
     }

@@ -91,18 +91,20 @@ int sim_connect(struct sim *sim, uint32_t who)
         return -1;
     for (int i = 0; i < SIM_LINKS; i++)
         if (!sim->links[i].used) {
-            sim->links[i] = (struct sim_link){.used = true, .up = true, .who = who};
-            queue_init(&sim->links[i].to_broker);
-            queue_init(&sim->links[i].to_peer);
-            return i;
+            struct sim_link *link = &sim->links[i];
+
+            *link = (struct sim_link){.used = true, .up = true, .who = who, .serial = link->serial + 1};
+            queue_init(&link->to_broker);
+            queue_init(&link->to_peer);
+            return link->serial * SIM_LINKS + i;
         }
     return -1;
 }
 
 /* What was sent to the broker and not delivered is lost with the connection, and the other way. */
-void sim_disconnect(struct sim *sim, int i)
+static void cut(struct sim *sim, int i)
 {
-    if (i < 0 || !sim->links[i].used)
+    if (!sim->links[i].used)
         return;
     sim->links[i].up = false;
     queue_clear(&sim->links[i].to_broker);
@@ -111,21 +113,42 @@ void sim_disconnect(struct sim *sim, int i)
         sim->links[i].used = false;
 }
 
-void sim_say(struct sim *sim, int i, const struct ps_msg *msg, size_t carry_bytes)
+/* The connection of that number, NULL when it is no more. */
+static struct sim_link *link_of(struct sim *sim, int number)
 {
+    struct sim_link *link = number >= 0 ? &sim->links[number % SIM_LINKS] : NULL;
+
+    return link && link->up && link->serial == number / SIM_LINKS ? link : NULL;
+}
+
+bool sim_is_up(struct sim *sim, int number)
+{
+    return link_of(sim, number) != NULL;
+}
+
+void sim_disconnect(struct sim *sim, int number)
+{
+    if (link_of(sim, number))
+        cut(sim, number % SIM_LINKS);
+}
+
+void sim_say(struct sim *sim, int number, const struct ps_msg *msg, size_t carry_bytes)
+{
+    struct sim_link *link = link_of(sim, number);
     struct ps_buf buf;
 
-    if (i < 0 || !sim->links[i].up)
+    if (!link)
         return;
     encode(msg, &buf);
-    queue_put(sim, &sim->links[i].to_broker, (struct ps_bytes){buf.data, buf.len}, ps_msg_carries(msg->id),
+    queue_put(sim, &link->to_broker, (struct ps_bytes){buf.data, buf.len}, ps_msg_carries(msg->id),
               carry_bytes);
     ps_buf_fini(&buf);
 }
 
-struct sim_message *sim_hear(struct sim *sim, int i, struct ps_msg *ret_msg)
+struct sim_message *sim_hear(struct sim *sim, int number, struct ps_msg *ret_msg)
 {
-    struct sim_message *message = i >= 0 && sim->links[i].up ? queue_take(sim, &sim->links[i].to_peer) : NULL;
+    struct sim_link *link = link_of(sim, number);
+    struct sim_message *message = link ? queue_take(sim, &link->to_peer) : NULL;
 
     if (message)
         decode(message, ret_msg);
@@ -230,7 +253,7 @@ void sim_broker_kill(struct sim *sim)
     note_counts(sim);
     ps_core_free(&sim->core);
     for (int i = 0; i < SIM_LINKS; i++)
-        sim_disconnect(sim, i);
+        cut(sim, i);
     memset(sim->gone, 0, sizeof(sim->gone));
     sim->restarts++;
     sim->saw[SIM_SAW_broker_killed]++;
@@ -257,12 +280,14 @@ void sim_broker_ban(struct sim *sim, uint32_t who, uint64_t for_ms)
     sim->saw[SIM_SAW_banned]++;
 }
 
-void sim_broker_full(struct sim *sim, int i)
+void sim_broker_full(struct sim *sim, int number)
 {
-    if (i < 0 || !sim->links[i].up)
+    struct sim_link *link = link_of(sim, number);
+
+    if (!link)
         return;
-    queue_clear(&sim->links[i].to_peer); /* what waited for it is thrown away */
-    step(sim, &(struct ps_event){.kind = PS_EVENT_FULL, .peer = (uint32_t)i + 1});
+    queue_clear(&link->to_peer); /* what waited for it is thrown away */
+    step(sim, &(struct ps_event){.kind = PS_EVENT_FULL, .peer = (uint32_t)(number % SIM_LINKS) + 1});
     sim->saw[SIM_SAW_deaf]++;
 }
 
@@ -355,7 +380,7 @@ static void greet(struct sim *sim, struct sim_peer *peer, uint32_t role)
 
 bool sim_peer_run(struct sim *sim, struct sim_peer *peer, uint32_t role)
 {
-    bool broken = peer->link >= 0 && !sim->links[peer->link].up;
+    bool broken = peer->link >= 0 && !sim_is_up(sim, peer->link);
 
     if (peer->state == OPEN && (broken || sim->now_ms - peer->heard_ms >= SILENT_MS)) {
         sim_peer_lose(sim, peer, false);

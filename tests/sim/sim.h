@@ -78,6 +78,7 @@ struct sim_link {
     bool used;    /* the place is taken */
     bool up;      /* connected */
     uint32_t who; /* whose key it is */
+    int serial;   /* how many connections had this place before */
     struct sim_queue to_broker, to_peer;
 };
 
@@ -187,8 +188,10 @@ struct sim {
 /* ---- net.c ---- */
 uint64_t sim_draw(struct sim *sim, uint64_t below);
 bool sim_chance(struct sim *sim, unsigned in); /* once in so many */
-/* A link for who; -1 when the broker is not there. */
+/* A link for who; -1 when the broker is not there. Its number says which place and which connection there, so that who
+ * sleeps over the end of his does not find another's. */
 int sim_connect(struct sim *sim, uint32_t who);
+bool sim_is_up(struct sim *sim, int link);
 void sim_disconnect(struct sim *sim, int link);
 void sim_say(struct sim *sim, int link, const struct ps_msg *msg, size_t carry_bytes);
 /* The next message that has arrived at the peer's end; NULL when there is none. The caller frees it. */

@@ -116,7 +116,7 @@ static void beat(struct sim *sim, struct sim_worker *worker)
     if (!worker->talk.session || sim->now_ms < worker->beat_ms)
         return;
     worker->beat_ms = sim->now_ms + 1000;
-    if (worker->beat_link < 0 || !sim->links[worker->beat_link].up)
+    if (!sim_is_up(sim, worker->beat_link))
         worker->beat_link = sim_connect(sim, worker->talk.who);
     for (unsigned i = 0; i < worker->leases_n; i++)
         if (worker->leases[i].state == RUNS)
@@ -374,11 +374,12 @@ void sim_worker_run(struct sim *sim, struct sim_worker *worker)
         worker->beat_ms = UINT64_MAX; /* silent until there is a session again */
     if (worker->talk.state != OPEN && !worker->alone_ms)
         worker->alone_ms = sim->now_ms + SIM_DEAD_MS;
-    if (sim->faults.repeats && worker->forgotten.job && sim_chance(sim, 50)) {
+    if (sim->faults.repeats && sim->now_ms < sim->end_of_faults_ms && worker->forgotten.job &&
+        sim_chance(sim, 50)) {
         say(sim, worker, &worker->forgotten, PS_OUTCOME_UNDETECTED);
         sim->saw[SIM_SAW_said_after]++;
     }
-    if (sim->faults.give_back && worker->leases_n && sim_chance(sim, 20))
+    if (sim->faults.give_back && sim->now_ms < sim->end_of_faults_ms && worker->leases_n && sim_chance(sim, 20))
         give_back_one(sim, worker);
     finish(sim, worker);
     if (worker->alive)
