@@ -5,7 +5,7 @@
 
 #include "tests/sim/sim.h"
 
-#define RUNS       1000
+#define RUNS       10000
 #define FAILED_MAX 5    /* then a process stops looking for more */
 #define HANDS_MAX  64   /* processes */
 #define ALL_SEEN   1000 /* so many runs have met all that can happen */
