@@ -43,14 +43,29 @@ static void lease_it(struct ps_core *core, uint32_t number, const struct ps_life
     ps_engine_refresh(core, job->engine);
 }
 
+/* A result that is not the job's: its worker is told when the job is settled. False at the limit. */
+static bool note_result(struct ps_core *core, uint32_t number, const struct ps_life *args)
+{
+    return ps_stray_add(core,
+                        &(struct ps_stray){.job = ps_job_at(core, number)->id,
+                                           .boot = args->boot,
+                                           .seq = args->seq,
+                                           .session = args->session,
+                                           .result = true},
+                        (struct ps_bytes){NULL, 0}) != 0;
+}
+
 /* From QUEUED: the lease was lost, or of an earlier boot, and the result comes all the same. */
 static void report_unleased(struct ps_core *core, uint32_t number, const struct ps_life *args)
 {
     struct ps_job *job = ps_job_at(core, number);
     uint32_t lease = ps_lease_new(core, number, args->session, args->boot, args->seq);
 
-    if (!lease)
-        return; /* at the limit: it stays queued and is done once more; the worker has its result until then */
+    if (!lease) { /* at the limit: it stays queued and is done once more, or its worker says it again */
+        if (!note_result(core, number, args))
+            core->bounce = ps_session_at(core, args->session)->bounce = true;
+        return;
+    }
     ps_queue_remove(core, number);
     job->place = lease;
     keep_and_tell(core, lease, args);
@@ -242,13 +257,7 @@ static void report_again(struct ps_core *core, uint32_t number, const struct ps_
         return;
     }
     core->late_n++;
-    if (!ps_stray_add(core,
-                      &(struct ps_stray){.job = ps_job_at(core, number)->id,
-                                         .boot = args->boot,
-                                         .seq = args->seq,
-                                         .session = args->session,
-                                         .result = true},
-                      (struct ps_bytes){NULL, 0}))
+    if (!note_result(core, number, args))
         ps_session_committed(core, args->session,
                              (struct ps_part_lease_ref){args->boot, args->seq, ps_job_at(core, number)->id});
 }

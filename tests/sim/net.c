@@ -2,6 +2,7 @@
 #include "tests/sim/sim.h"
 
 #define DELAY_MAX_MS 120
+#define STALL_MAX_MS 3000
 #define SILENT_MS    SIM_DEAD_MS
 #define ANSWER_MS    5000
 
@@ -37,6 +38,13 @@ static void queue_clear(struct sim_queue *queue)
     queue_init(queue);
 }
 
+static uint64_t draw_delay(struct sim *sim)
+{
+    if (sim->faults.break_link && sim_chance(sim, 200))
+        return sim_draw(sim, STALL_MAX_MS);
+    return sim_chance(sim, 4) ? sim_draw(sim, DELAY_MAX_MS) : 1;
+}
+
 /* In order, whatever the delays: a connection is a stream. */
 static void queue_put(struct sim *sim, struct sim_queue *queue, struct ps_bytes record, bool carries,
                       size_t carry_bytes)
@@ -46,7 +54,7 @@ static void queue_put(struct sim *sim, struct sim_queue *queue, struct ps_bytes 
     if (!message)
         abort();
     message->next = NULL;
-    message->due_ms = sim->now_ms + (sim_chance(sim, 4) ? sim_draw(sim, DELAY_MAX_MS) : 1);
+    message->due_ms = sim->now_ms + draw_delay(sim);
     message->carries = carries;
     message->carry_bytes = carry_bytes;
     message->len = record.len;

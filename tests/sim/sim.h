@@ -140,6 +140,7 @@ struct sim_job {
     unsigned repeats; /* results that came when it was final */
     unsigned kills;   /* workers that it took along */
     unsigned runs;    /* times it ran to its end */
+    unsigned starts;  /* times it began to */
 };
 
 struct sim_master {
