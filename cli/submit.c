@@ -1,7 +1,7 @@
 /* phagescan submit: files and folders in, verdicts out. */
 #include <signal.h>
-#include <stdatomic.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

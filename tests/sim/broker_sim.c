@@ -79,8 +79,8 @@ int main(int argc, char **argv)
              first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned hands = cores > 0 ? (unsigned)PS_MIN(cores, HANDS_MAX) : 1;
-    struct tally *tallies = mmap(NULL, HANDS_MAX * sizeof(*tallies), PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct tally *tallies =
+        mmap(NULL, HANDS_MAX * sizeof(*tallies), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct tally sum = {0};
 
     if (tallies == MAP_FAILED)

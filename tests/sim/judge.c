@@ -8,20 +8,21 @@
  * What was late but not a worker costs nobody a lease. In a run without faults nothing is done twice; in a flood, who wants little or waits low has a turn in time. */
 #include "tests/sim/sim.h"
 
-#define FAULTS_MS  60000
-#define PEACE_MS   240000 /* after the last fault all must be settled within this */
+#define FAULTS_MS 60000
+#define PEACE_MS  240000 /* after the last fault all must be settled within this */
 /* Longer where poison takes along the only worker again and again, or a licence, for as long as it might run. */
 #define PEACE_LONG_MS 1200000
-#define KILLS_SLACK 5 /* sessions that ended for another reason while the worker was dying: not counted */
-#define CHECK_EACH 7      /* steps between two audits */
-#define JOBS_MIN   20
-#define JOBS_MAX   96
+#define KILLS_SLACK   5 /* sessions that ended for another reason while the worker was dying: not counted */
+#define CHECK_EACH    7 /* steps between two audits */
+#define JOBS_MIN      20
+#define JOBS_MAX      96
 
 /* In a flood: */
-#define FEW     10 /* jobs of the submitter who wants little */
-#define LOW     3  /* jobs of a low band */
-#define FEW_BY  90 /* so many of others are done while they wait: as many again, and what was out (the grant) twice */
-#define LOW_BY  150 /* what is done while they age, then eight for each, and what was out */
+#define FEW 10 /* jobs of the submitter who wants little */
+#define LOW 3  /* jobs of a low band */
+#define FEW_BY \
+    90 /* so many of others are done while they wait: as many again, and what was out (the grant) twice */
+#define LOW_BY     150        /* what is done while they age, then eight for each, and what was out */
 #define MEMORY_MAX (2u << 20) /* bytes that the core takes for so few jobs: chunks of its pools, never more */
 
 static bool is_good_day(const struct sim *sim)
@@ -34,8 +35,8 @@ static void choose_faults(struct sim *sim)
     struct sim_faults *f = &sim->faults;
     bool *all[] = {&f->kill_worker, &f->stop_worker,  &f->hang_worker, &f->break_link,    &f->kill_broker,
                    &f->stop_broker, &f->kill_master,  &f->stop_master, &f->slow_database, &f->ghost_master,
-                   &f->poison,      &f->small_limits, &f->cancels,     &f->give_back,   &f->limits,
-                   &f->bans,        &f->deaf,         &f->garble,      &f->jumps,       &f->slow_runs,
+                   &f->poison,      &f->small_limits, &f->cancels,     &f->give_back,     &f->limits,
+                   &f->bans,        &f->deaf,         &f->garble,      &f->jumps,         &f->slow_runs,
                    &f->short_time,  &f->repeats};
 
     sim->flood = sim->seed % 16 == 8;
@@ -266,8 +267,8 @@ static bool judge_starts(const struct sim *sim, const struct sim_job *job)
 {
     const struct sim_faults *f = &sim->faults;
 
-    return job->lost > job->starts && !f->poison && !f->deaf && !f->break_link && !f->stop_worker && !f->jumps &&
-           !f->hang_worker;
+    return job->lost > job->starts && !f->poison && !f->deaf && !f->break_link && !f->stop_worker &&
+           !f->jumps && !f->hang_worker;
 }
 
 static const char *judge_outcome(const struct sim *sim, const struct sim_job *job)

@@ -41,7 +41,8 @@ static void commit(struct sim *sim)
     }
     for (int twice = sim->faults.repeats && sim_chance(sim, 4); twice >= 0; twice--)
         sim_say(sim, master->talk.link,
-                PS_MSG(COMMITTED, .epoch = master->epoch, .leases = {.items = refs, .n = master->batch_n}), 0);
+                PS_MSG(COMMITTED, .epoch = master->epoch, .leases = {.items = refs, .n = master->batch_n}),
+                0);
     master->batch_n = 0;
     master->commit_ms = 0;
 }

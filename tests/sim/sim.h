@@ -19,9 +19,9 @@
 #define SIM_STEP_MS 50
 #define SIM_LINKS   48 /* connections at once; a peer's number is its place and one */
 #define SIM_WORKERS 5
-#define SIM_JOBS    240 /* at most; a flood has so many, any other run fewer */
-#define SIM_ENGINES 4   /* the last one is offered by nobody */
-#define SIM_LIMITED 2   /* the one with a limit, when there is one */
+#define SIM_JOBS    240   /* at most; a flood has so many, any other run fewer */
+#define SIM_ENGINES 4     /* the last one is offered by nobody */
+#define SIM_LIMITED 2     /* the one with a limit, when there is one */
 #define SIM_RUN_MS  20000 /* a worker ends what runs longer */
 #define SIM_DEAD_MS 5000
 #define SIM_LEASES  256 /* in a worker's hands */
@@ -35,24 +35,25 @@ struct sim_faults {
     bool poison;       /* samples that kill their worker */
     bool small_limits; /* the core is refused room often */
     bool cancels;
-    bool give_back; /* workers answer leases with cancelled */
-    bool limits;    /* an engine has a licence */
-    bool bans;      /* keys are removed, and come back */
-    bool deaf;      /* peers that do not read */
-    bool garble;    /* what does not decode */
-    bool jumps;     /* the machine sleeps; the broker's clock goes back */
-    bool slow_runs; /* some take much longer than is usual */
+    bool give_back;  /* workers answer leases with cancelled */
+    bool limits;     /* an engine has a licence */
+    bool bans;       /* keys are removed, and come back */
+    bool deaf;       /* peers that do not read */
+    bool garble;     /* what does not decode */
+    bool jumps;      /* the machine sleeps; the broker's clock goes back */
+    bool slow_runs;  /* some take much longer than is usual */
     bool short_time; /* scans whose time is soon over */
-    bool repeats;   /* peers say things twice, and what they were told to forget */
+    bool repeats;    /* peers say things twice, and what they were told to forget */
 };
 
 /* What happened in a run: kinds of event that a number of runs must have met, or they show nothing of them. */
-#define SIM_EVENTS(X)                                                                                            \
-    X(worker_killed) X(worker_stopped) X(worker_hung) X(link_broken) X(broker_killed) X(broker_stopped)           \
-    X(master_killed) X(master_stopped) X(database_slow) X(poison_killed) X(busy) X(cancelled) X(given_back)       \
-    X(banned) X(deaf) X(garbled) X(jumped) X(went_back) X(timed_out) X(expired) X(repeated) X(said_after) X(lost) \
-    X(late) X(buried) X(unavailable) X(requeued) X(copied) X(refused_beats) X(refused_epochs) X(dropped_chunks)   \
-    X(resumed) X(cut_off) X(limit_reached)
+#define SIM_EVENTS(X)                                                                                    \
+    X(worker_killed)                                                                                     \
+    X(worker_stopped) X(worker_hung) X(link_broken) X(broker_killed) X(broker_stopped) X(master_killed)  \
+        X(master_stopped) X(database_slow) X(poison_killed) X(busy) X(cancelled) X(given_back) X(banned) \
+            X(deaf) X(garbled) X(jumped) X(went_back) X(timed_out) X(expired) X(repeated) X(said_after)  \
+                X(lost) X(late) X(buried) X(unavailable) X(requeued) X(copied) X(refused_beats)          \
+                    X(refused_epochs) X(dropped_chunks) X(resumed) X(cut_off) X(limit_reached)
 
 enum sim_event {
 #define X(name) SIM_SAW_##name,
@@ -85,7 +86,7 @@ struct sim_link {
 /* What every peer's library does. */
 struct sim_peer {
     enum { DOWN, GREETING, OPEN } state;
-    int link;       /* -1: none */
+    int link; /* -1: none */
     uint32_t who;
     uint64_t at_ms; /* DOWN: next try; GREETING: give up */
     uint64_t heard_ms;
@@ -107,11 +108,11 @@ struct sim_lease {
 
 struct sim_worker {
     bool alive;
-    uint64_t birth_ms;   /* when it starts again */
-    uint64_t stopped_ms; /* until then */
-    uint64_t hung_ms;    /* until then, but the heart beats */
-    uint64_t turn_ms;    /* its last turn */
-    uint64_t alone_ms;   /* without a session until then, it begins nothing more; 0: not so */
+    uint64_t birth_ms;                  /* when it starts again */
+    uint64_t stopped_ms;                /* until then */
+    uint64_t hung_ms;                   /* until then, but the heart beats */
+    uint64_t turn_ms;                   /* its last turn */
+    uint64_t alone_ms;                  /* without a session until then, it begins nothing more; 0: not so */
     struct ps_part_lease_ref forgotten; /* a result that was committed */
     struct sim_peer talk;
     int beat_link;
@@ -133,14 +134,14 @@ struct sim_job {
     bool seen;          /* was submitted once */
     bool final;
     uint32_t outcome;
-    bool decided;     /* by the broker */
-    unsigned rank;    /* the how many-th that was final */
+    bool decided;      /* by the broker */
+    unsigned rank;     /* the how many-th that was final */
     unsigned due_rank; /* how many were when it was submitted first */
-    uint32_t lost;    /* column in its row */
-    unsigned repeats; /* results that came when it was final */
-    unsigned kills;   /* workers that it took along */
-    unsigned runs;    /* times it ran to its end */
-    unsigned starts;  /* times it began to */
+    uint32_t lost;     /* column in its row */
+    unsigned repeats;  /* results that came when it was final */
+    unsigned kills;    /* workers that it took along */
+    unsigned runs;     /* times it ran to its end */
+    unsigned starts;   /* times it began to */
 };
 
 struct sim_master {
@@ -166,8 +167,8 @@ struct sim {
     struct ps_core *core;
     struct ps_core_options options;
     uint64_t broker_stopped_ms;
-    unsigned restarts;    /* of broker and master */
-    bool gone[SIM_LINKS]; /* the core is to be told */
+    unsigned restarts;                   /* of broker and master */
+    bool gone[SIM_LINKS];                /* the core is to be told */
     uint64_t banned_ms[SIM_WORKERS + 2]; /* by who: until then */
     struct ps_core_limit limit;
     uint64_t saw[SIM_EVENTS_N];

@@ -5,7 +5,7 @@
 #define RUN_MS    4000         /* longest scan */
 #define POISON_MS 3500         /* a poisonous sample kills within this */
 #define QUICK_MS  150
-#define SLOW_MS   11000        /* what is far from usual takes longer than this */
+#define SLOW_MS   11000 /* what is far from usual takes longer than this */
 
 static const char *const engines[SIM_ENGINES] = {"type", "clamav", "yara", "nobody"};
 
@@ -348,7 +348,8 @@ unsigned sim_workers_running(struct sim *sim, unsigned engine)
         for (unsigned j = 0; j < sim->workers[i].leases_n && sim->workers[i].alive; j++) {
             const struct sim_lease *lease = &sim->workers[i].leases[j];
 
-            n += lease->state == RUNS && lease->end_ms > sim->now_ms && sim_job(sim, lease->job)->engine == engine;
+            n += lease->state == RUNS && lease->end_ms > sim->now_ms &&
+                 sim_job(sim, lease->job)->engine == engine;
         }
     return n;
 }
@@ -389,7 +390,8 @@ void sim_worker_run(struct sim *sim, struct sim_worker *worker)
         say(sim, worker, &worker->forgotten, PS_OUTCOME_UNDETECTED);
         sim->saw[SIM_SAW_said_after]++;
     }
-    if (sim->faults.give_back && sim->now_ms < sim->end_of_faults_ms && worker->leases_n && sim_chance(sim, 20))
+    if (sim->faults.give_back && sim->now_ms < sim->end_of_faults_ms && worker->leases_n &&
+        sim_chance(sim, 20))
         give_back_one(sim, worker);
     finish(sim, worker);
     if (worker->alive)
