@@ -258,7 +258,7 @@ static double at_us(struct part *part, unsigned percent)
     if (!part->n)
         bench_die("nothing was measured");
     qsort(part->took_ns, part->n, sizeof(*part->took_ns), by_time);
-    return (double)part->took_ns[(part->n - 1) * percent / 100] / 1000;
+    return (double)(part->took_ns[(part->n - 1) * percent / 100] / 1000); /* whole microseconds */
 }
 
 static void print(struct master *self)

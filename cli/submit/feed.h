@@ -23,8 +23,8 @@ struct ps_feed_settings {
     const char *stdin_name; /* NULL: standard input is not asked for */
     uint64_t stdin_max;     /* bytes */
     const struct ps_pack_options *pack;
-    struct ps_seen *seen;              /* NULL: no state file */
-    struct ps_show *show;              /* hears of files that can't be read */
+    struct ps_seen *seen;   /* NULL: no state file */
+    struct ps_show *show;   /* hears of files that can't be read */
     const atomic_int *stop; /* ends the counting; set by a signal or by the thread that reads on */
 };
 

@@ -47,20 +47,21 @@ struct sim_faults {
 };
 
 /* What happened in a run: kinds of event that a number of runs must have met, or they show nothing of them. */
+/* clang-format off */
 #define SIM_EVENTS(X)                                                                                    \
-    X(worker_killed)                                                                                     \
-    X(worker_stopped) X(worker_hung) X(link_broken) X(broker_killed) X(broker_stopped) X(master_killed)  \
-        X(master_stopped) X(database_slow) X(poison_killed) X(busy) X(cancelled) X(given_back) X(banned) \
-            X(deaf) X(garbled) X(jumped) X(went_back) X(timed_out) X(expired) X(repeated) X(said_after)  \
-                X(lost) X(late) X(buried) X(unavailable) X(requeued) X(copied) X(refused_beats)          \
-                    X(refused_epochs) X(dropped_chunks) X(resumed) X(cut_off) X(limit_reached)
+    X(worker_killed) X(worker_stopped) X(worker_hung) X(link_broken) X(broker_killed) X(broker_stopped)  \
+    X(master_killed) X(master_stopped) X(database_slow) X(poison_killed) X(busy) X(cancelled)            \
+    X(given_back) X(banned) X(deaf) X(garbled) X(jumped) X(went_back) X(timed_out) X(expired)            \
+    X(repeated) X(said_after) X(lost) X(late) X(buried) X(unavailable) X(requeued) X(copied)             \
+    X(refused_beats) X(refused_epochs) X(dropped_chunks) X(resumed) X(cut_off) X(limit_reached)
 
 enum sim_event {
 #define X(name) SIM_SAW_##name,
     SIM_EVENTS(X)
 #undef X
-        SIM_EVENTS_N
+    SIM_EVENTS_N
 };
+/* clang-format on */
 
 struct sim_message {
     struct sim_message *next;
