@@ -255,10 +255,13 @@ static int by_time(const void *a, const void *b)
 
 static double at_us(struct part *part, unsigned percent)
 {
+    uint64_t ns;
+
     if (!part->n)
         bench_die("nothing was measured");
     qsort(part->took_ns, part->n, sizeof(*part->took_ns), by_time);
-    return (double)(part->took_ns[(part->n - 1) * percent / 100] / 1000); /* whole microseconds */
+    ns = part->took_ns[(part->n - 1) * percent / 100];
+    return (double)ns / 1000;
 }
 
 static void print(struct master *self)
