@@ -1,6 +1,7 @@
 /* phagescan submit: files and folders in, verdicts out. */
 #include <signal.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct run {
     bool adopted;       /* what earlier runs left open is waited for */
 };
 
-static volatile sig_atomic_t interrupted;
+static atomic_int interrupted; /* a signal sets it, and the counting thread reads it */
 
 static void on_interrupt(int sig)
 {

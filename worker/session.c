@@ -97,9 +97,13 @@ static bool drained(const struct ps_session *self)
 static void mind_solitude(struct ps_session *self)
 {
     bool alone = self->alone_us && self->now_us >= self->alone_us;
+    bool late = self->dead_ms && self->late_ms >= self->dead_ms;
 
-    if (!alone && !(self->dead_ms && self->late_ms >= self->dead_ms))
+    if (!alone && !late)
         return;
+    /* What is on its way to us since before we were stopped was taken back as well: READY tells what is still ours. */
+    if (late)
+        ps_peer_drop(self->peer, "we were stopped for longer than the broker waits");
     size_t n = ps_slots_give_back(self->slots, "the worker was cut off from the broker");
     if (n > 0)
         ps_log(PS_LOG_WARN, "cut-off", "given-back=%zu running=%u", n, ps_slots_running(self->slots));

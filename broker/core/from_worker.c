@@ -49,7 +49,7 @@ static bool reconcile(struct ps_core *core, uint32_t session, uint32_t number,
         }
         lease = left_behind(core, job, held);
         if (lease)
-            ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
+            ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){.ended = true});
     }
     if (job->state != PS_JOB_QUEUED)
         return false;
@@ -103,7 +103,7 @@ static void give_back_unlisted(struct ps_core *core, uint32_t session)
 
         next = lease->next;
         if (!lease->listed)
-            ps_lease_over(core, at, PS_LIFE_FREE, &(struct ps_life){0});
+            ps_lease_over(core, at, PS_LIFE_FREE, &(struct ps_life){.ended = true});
         else
             lease->listed = false;
     }
@@ -156,11 +156,14 @@ static void on_cancelled(struct ps_core *core, uint32_t session, const struct ps
     const struct ps_job *job = number ? ps_job_at(core, number) : NULL;
     uint32_t lease =
         job && job->state == PS_JOB_LEASED ? ps_lease_of(core, job, session, msg->boot, msg->seq) : 0;
+    uint32_t stray = ps_stray_find(core, msg->job, msg->boot, msg->seq);
 
+    if (stray && !ps_stray_at(core, stray)->result && ps_stray_at(core, stray)->session == session)
+        ps_stray_drop(core, stray); /* or the job would be given to who has it no more */
     tell_committed(core, session, msg);
     if (!lease)
         return;
-    ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){0});
+    ps_lease_over(core, lease, PS_LIFE_FREE, &(struct ps_life){.ended = true});
     ps_session_pause(core, session);
 }
 

@@ -43,14 +43,29 @@ static void lease_it(struct ps_core *core, uint32_t number, const struct ps_life
     ps_engine_refresh(core, job->engine);
 }
 
+/* A result that is not the job's: its worker is told when the job is settled. False at the limit. */
+static bool note_result(struct ps_core *core, uint32_t number, const struct ps_life *args)
+{
+    return ps_stray_add(core,
+                        &(struct ps_stray){.job = ps_job_at(core, number)->id,
+                                           .boot = args->boot,
+                                           .seq = args->seq,
+                                           .session = args->session,
+                                           .result = true},
+                        (struct ps_bytes){NULL, 0}) != 0;
+}
+
 /* From QUEUED: the lease was lost, or of an earlier boot, and the result comes all the same. */
 static void report_unleased(struct ps_core *core, uint32_t number, const struct ps_life *args)
 {
     struct ps_job *job = ps_job_at(core, number);
     uint32_t lease = ps_lease_new(core, number, args->session, args->boot, args->seq);
 
-    if (!lease)
-        return; /* at the limit: it stays queued and is done once more; the worker has its result until then */
+    if (!lease) { /* at the limit: it stays queued and is done once more, or its worker says it again */
+        if (!note_result(core, number, args))
+            core->bounce = ps_session_at(core, args->session)->bounce = true;
+        return;
+    }
     ps_queue_remove(core, number);
     job->place = lease;
     keep_and_tell(core, lease, args);
@@ -96,6 +111,15 @@ static void drop_queued(struct ps_core *core, uint32_t number, const struct ps_l
 
 /* ---- LEASED ---- */
 
+/* A licence that the lease uses is in use until its worker has stopped: at once when it hears of it. */
+static void mind_licence(struct ps_core *core, uint32_t number, bool hears)
+{
+    const struct ps_lease *lease = ps_lease_at(core, ps_job_at(core, number)->place);
+
+    hears = hears && ps_session_at(core, lease->session)->peer;
+    ps_licence_lost(core, ps_job_at(core, number)->engine, hears ? 0 : lease->allow_ms);
+}
+
 /* The lease that a job has: taken from the worker, who is told to stop when it may not know. */
 static void take_back(struct ps_core *core, uint32_t number, bool tell)
 {
@@ -115,9 +139,11 @@ static void report_leased(struct ps_core *core, uint32_t number, const struct ps
 
     ps_lease_drop_twin(core, reported ? reported : job->place);
     lease = ps_lease_at(core, job->place);
-    if (!reported)
+    if (!reported) {
+        mind_licence(core, number, true);
         ps_session_cancelled(core, lease->session,
                              ps_lease_ref(core, job->place)); /* a second copy: not needed now */
+    }
     ps_lease_stop(core, job->place);
     lease->session = args->session;
     lease->boot = args->boot;
@@ -177,7 +203,7 @@ static void lose_leased(struct ps_core *core, uint32_t number, const struct ps_l
     ps_core_log(core, PS_LOG_WARN, "lease-lost", "job=%llu engine=%s lost=%u worker=%s why=%s",
                 (unsigned long long)job->id, PS_LOGQ(engine->name), job->lost, PS_LOGQ(worker),
                 PS_LOGQ(args->reason));
-    ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
+    mind_licence(core, number, false);
     take_back(core, number, args->tell);
     requeue(core, number);
     ps_core_send(core, core->master,
@@ -198,8 +224,8 @@ static void free_leased(struct ps_core *core, uint32_t number, const struct ps_l
         return;
     }
     job->freed += args->dead;
-    if (args->dead)
-        ps_licence_lost(core, job->engine, ps_lease_at(core, job->place)->allow_ms);
+    if (!args->ended)
+        mind_licence(core, number, false);
     take_back(core, number, args->tell);
     requeue(core, number);
 }
@@ -210,6 +236,7 @@ static void drop_leased(struct ps_core *core, uint32_t number, const struct ps_l
     uint64_t id = ps_job_at(core, number)->id;
 
     ps_lease_drop_twin(core, ps_job_at(core, number)->place);
+    mind_licence(core, number, true);
     take_back(core, number, true);
     ps_job_drop(core, number);
     ps_engine_refresh(core, engine);
@@ -231,13 +258,7 @@ static void report_again(struct ps_core *core, uint32_t number, const struct ps_
         return;
     }
     core->late_n++;
-    if (!ps_stray_add(core,
-                      &(struct ps_stray){.job = ps_job_at(core, number)->id,
-                                         .boot = args->boot,
-                                         .seq = args->seq,
-                                         .session = args->session,
-                                         .result = true},
-                      (struct ps_bytes){NULL, 0}))
+    if (!note_result(core, number, args))
         ps_session_committed(core, args->session,
                              (struct ps_part_lease_ref){args->boot, args->seq, ps_job_at(core, number)->id});
 }

@@ -39,6 +39,7 @@ struct ps_life {
     struct ps_bytes record; /* REPORT: what to pass on and keep */
     bool passed;            /* REPORT: the master has it already */
     bool dead;              /* FREE: its worker died */
+    bool ended;             /* FREE: its worker says so itself: it runs nowhere */
     bool tell;              /* FREE, LOSE: the worker may still have it and must drop it */
     uint32_t outcome;       /* DECIDE */
     const char *reason;     /* LOSE, DECIDE: a sentence */

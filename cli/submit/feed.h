@@ -6,7 +6,7 @@
 #ifndef PS_CLI_SUBMIT_FEED_H
 #define PS_CLI_SUBMIT_FEED_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,9 +23,9 @@ struct ps_feed_settings {
     const char *stdin_name; /* NULL: standard input is not asked for */
     uint64_t stdin_max;     /* bytes */
     const struct ps_pack_options *pack;
-    struct ps_seen *seen;              /* NULL: no state file */
-    struct ps_show *show;              /* hears of files that can't be read */
-    const volatile sig_atomic_t *stop; /* ends the counting */
+    struct ps_seen *seen;   /* NULL: no state file */
+    struct ps_show *show;   /* hears of files that can't be read */
+    const atomic_int *stop; /* ends the counting; set by a signal or by the thread that reads on */
 };
 
 struct ps_feed;

@@ -153,7 +153,7 @@ class Events(Timed):
         wait_for("now", 30, lambda: stream.last_id)
         self.stack.worker.stop()
         wait_for("fleet", 30, lambda: stream.of("fleet"))
-        self.assertEqual(self.api.get("/api/v1/workers").json["items"], [])
+        wait_for("no worker", 30, lambda: not self.api.get("/api/v1/workers").json["items"])
         n = len(stream.of("fleet"))
         self.stack.worker.start()
         wait_for("fleet again", 60, lambda: len(stream.of("fleet")) > n)

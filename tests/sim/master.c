@@ -15,7 +15,7 @@ struct sim_job *sim_job(struct sim *sim, uint64_t id)
 /* ---- what the database keeps ---- */
 
 /* Compare and set: the first word stays. */
-static void finalize(struct sim *sim, struct sim_job *job, uint32_t outcome)
+static void finalize(struct sim *sim, struct sim_job *job, uint32_t outcome, bool decided)
 {
     if (job->final) {
         job->repeats++;
@@ -23,7 +23,8 @@ static void finalize(struct sim *sim, struct sim_job *job, uint32_t outcome)
     }
     job->final = true;
     job->outcome = outcome;
-    sim->final_n++;
+    job->decided = decided;
+    job->rank = sim->final_n++;
     if (sim->verbose)
         printf("%8llu master job %llu is %s\n", (unsigned long long)sim->now_ms, (unsigned long long)job->id,
                ps_outcome_word(outcome));
@@ -35,16 +36,18 @@ static void commit(struct sim *sim)
     struct ps_part_lease_ref refs[PS_ARRAY_N(master->batch)];
 
     for (unsigned i = 0; i < master->batch_n; i++) {
-        finalize(sim, sim_job(sim, master->batch[i].job), master->batch[i].outcome);
+        finalize(sim, sim_job(sim, master->batch[i].job), master->batch[i].outcome, master->batch[i].decided);
         refs[i] = (struct ps_part_lease_ref){.job = master->batch[i].job};
     }
-    sim_say(sim, master->talk.link,
-            PS_MSG(COMMITTED, .epoch = master->epoch, .leases = {.items = refs, .n = master->batch_n}), 0);
+    for (int twice = sim->faults.repeats && sim_chance(sim, 4); twice >= 0; twice--)
+        sim_say(sim, master->talk.link,
+                PS_MSG(COMMITTED, .epoch = master->epoch, .leases = {.items = refs, .n = master->batch_n}),
+                0);
     master->batch_n = 0;
     master->commit_ms = 0;
 }
 
-static void note(struct sim *sim, uint64_t job, uint32_t outcome)
+static void note(struct sim *sim, uint64_t job, uint32_t outcome, bool decided)
 {
     struct sim_master *master = &sim->master;
 
@@ -54,6 +57,7 @@ static void note(struct sim *sim, uint64_t job, uint32_t outcome)
         return;
     }
     master->batch[master->batch_n].job = job;
+    master->batch[master->batch_n].decided = decided;
     master->batch[master->batch_n++].outcome = outcome;
     if (!master->commit_ms)
         master->commit_ms = PS_MAX(sim->now_ms + 10 + sim_draw(sim, 400), master->slow_ms);
@@ -70,14 +74,15 @@ static void submit(struct sim *sim, struct sim_job *job)
                          .SUBMIT = {.epoch = sim->master.epoch,
                                     .size = job->size,
                                     .band = job->band,
-                                    .deadline_ms = 30000 + (uint32_t)(job->id % 7) * 10000,
+                                    .deadline_ms = job->time_ms,
                                     .owner = job->owner,
                                     .jobs = {.items = &ask, .n = 1}}};
 
     memcpy(msg.SUBMIT.sha256, &job->id, sizeof(job->id));
     if (job->size <= PS_INLINE_MAX)
         msg.SUBMIT.data = (struct ps_bytes){zeros, (size_t)job->size};
-    sim_say(sim, sim->master.talk.link, &msg, 0);
+    for (int twice = sim->faults.repeats && sim_chance(sim, 8); twice >= 0; twice--)
+        sim_say(sim, sim->master.talk.link, &msg, 0);
     job->fed = true;
 }
 
@@ -89,8 +94,12 @@ static void feed(struct sim *sim, bool anew)
     for (unsigned i = 0; i < sim->jobs_n; i++) {
         struct sim_job *job = &sim->jobs[i];
 
-        if (!job->final && !job->accepted && job->due_ms <= sim->now_ms && (!job->fed || anew))
-            submit(sim, job);
+        if (job->final || job->accepted || job->due_ms > sim->now_ms || (job->fed && !anew))
+            continue;
+        if (!job->seen)
+            job->due_rank = sim->final_n;
+        job->seen = true;
+        submit(sim, job);
     }
 }
 
@@ -101,7 +110,8 @@ static void cancel_one(struct sim *sim)
 
     if (job->final || job->due_ms > sim->now_ms)
         return;
-    finalize(sim, job, PS_OUTCOME_CANCELLED);
+    finalize(sim, job, PS_OUTCOME_CANCELLED, true);
+    sim->saw[SIM_SAW_cancelled]++;
     sim_say(sim, sim->master.talk.link,
             PS_MSG(CANCEL, .epoch = sim->master.epoch, .leases = {.items = &ref, .n = 1}), 0);
 }
@@ -138,15 +148,17 @@ static void take(struct sim *sim, const struct ps_msg *msg)
     switch (msg->id) {
     case PS_MSG_ACCEPTED:
         accepted(sim, msg->ACCEPTED.jobs, true);
+        sim->master.leads = true;
         break;
     case PS_MSG_BUSY:
         accepted(sim, msg->BUSY.jobs, false);
+        sim->saw[SIM_SAW_busy]++;
         break;
     case PS_MSG_RESULT:
-        note(sim, msg->RESULT.job, msg->RESULT.outcome);
+        note(sim, msg->RESULT.job, msg->RESULT.outcome, false);
         break;
     case PS_MSG_DECIDED:
-        note(sim, msg->DECIDED.job, msg->DECIDED.outcome);
+        note(sim, msg->DECIDED.job, msg->DECIDED.outcome, true);
         break;
     case PS_MSG_LOST:
         sim_job(sim, msg->LOST.job)->lost = PS_MAX(sim_job(sim, msg->LOST.job)->lost, msg->LOST.lost);
@@ -199,8 +211,22 @@ void sim_master_kill(struct sim *sim)
     }
     *master = (struct sim_master){.epoch = master->epoch,
                                   .birth_ms = sim->now_ms + 100 + sim_draw(sim, replaced ? 1000 : 12000),
-                                  .talk = {.state = DOWN, .link = -1}};
+                                  .talk = {.state = DOWN, .link = -1, .who = 1}};
     sim->restarts++;
+    sim->saw[SIM_SAW_master_killed]++;
+}
+
+/* It believes every job to be done, or not wanted. */
+static void cancel_all(struct sim *sim)
+{
+    struct ps_part_lease_ref refs[SIM_JOBS];
+
+    for (unsigned i = 0; i < sim->jobs_n; i++)
+        refs[i] = (struct ps_part_lease_ref){.job = sim->jobs[i].id};
+    sim_say(sim, sim->ghost_link,
+            PS_MSG(CANCEL, .epoch = sim->ghost_epoch, .leases = {.items = refs, .n = sim->jobs_n}), 0);
+    sim_say(sim, sim->ghost_link,
+            PS_MSG(COMMITTED, .epoch = sim->ghost_epoch, .leases = {.items = refs, .n = sim->jobs_n}), 0);
 }
 
 /* It knows nothing of its successor, and wants all to stop. */
@@ -208,10 +234,11 @@ static void run_ghost(struct sim *sim)
 {
     if (sim->ghost_link < 0 || sim->now_ms < sim->ghost_ms)
         return;
-    if (sim->master.talk.state != OPEN)
+    if (!sim->master.leads)
         return; /* as long as nobody has taken over, it is right */
     sim_say(sim, sim->ghost_link, PS_MSG(GRANT, .epoch = sim->ghost_epoch, .results = 0), 0);
-    if (sim->now_ms > sim->ghost_ms + 3000 || !sim->links[sim->ghost_link].up) {
+    cancel_all(sim);
+    if (sim->now_ms > sim->ghost_ms + 3000 || !sim_is_up(sim, sim->ghost_link)) {
         sim_disconnect(sim, sim->ghost_link);
         sim->ghost_link = -1;
     }

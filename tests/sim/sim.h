@@ -19,8 +19,11 @@
 #define SIM_STEP_MS 50
 #define SIM_LINKS   48 /* connections at once; a peer's number is its place and one */
 #define SIM_WORKERS 5
-#define SIM_JOBS    96
-#define SIM_ENGINES 4   /* the last one is offered by nobody */
+#define SIM_JOBS    240   /* at most; a flood has so many, any other run fewer */
+#define SIM_ENGINES 4     /* the last one is offered by nobody */
+#define SIM_LIMITED 2     /* the one with a limit, when there is one */
+#define SIM_RUN_MS  20000 /* a worker ends what runs longer */
+#define SIM_DEAD_MS 5000
 #define SIM_LEASES  256 /* in a worker's hands */
 #define SIM_GRANT   24
 
@@ -32,8 +35,33 @@ struct sim_faults {
     bool poison;       /* samples that kill their worker */
     bool small_limits; /* the core is refused room often */
     bool cancels;
-    bool give_back; /* workers answer leases with cancelled */
+    bool give_back;  /* workers answer leases with cancelled */
+    bool limits;     /* an engine has a licence */
+    bool bans;       /* keys are removed, and come back */
+    bool deaf;       /* peers that do not read */
+    bool garble;     /* what does not decode */
+    bool jumps;      /* the machine sleeps; the broker's clock goes back */
+    bool slow_runs;  /* some take much longer than is usual */
+    bool short_time; /* scans whose time is soon over */
+    bool repeats;    /* peers say things twice, and what they were told to forget */
 };
+
+/* What happened in a run: kinds of event that a number of runs must have met, or they show nothing of them. */
+/* clang-format off */
+#define SIM_EVENTS(X)                                                                                    \
+    X(worker_killed) X(worker_stopped) X(worker_hung) X(link_broken) X(broker_killed) X(broker_stopped)  \
+    X(master_killed) X(master_stopped) X(database_slow) X(poison_killed) X(busy) X(cancelled)            \
+    X(given_back) X(banned) X(deaf) X(garbled) X(jumped) X(went_back) X(timed_out) X(expired)            \
+    X(repeated) X(said_after) X(lost) X(late) X(buried) X(unavailable) X(requeued) X(copied)             \
+    X(refused_beats) X(refused_epochs) X(dropped_chunks) X(resumed) X(cut_off) X(limit_reached)
+
+enum sim_event {
+#define X(name) SIM_SAW_##name,
+    SIM_EVENTS(X)
+#undef X
+    SIM_EVENTS_N
+};
+/* clang-format on */
 
 struct sim_message {
     struct sim_message *next;
@@ -49,15 +77,18 @@ struct sim_queue {
 };
 
 struct sim_link {
-    bool used; /* the place is taken */
-    bool up;   /* connected */
+    bool used;    /* the place is taken */
+    bool up;      /* connected */
+    uint32_t who; /* whose key it is */
+    int serial;   /* how many connections had this place before */
     struct sim_queue to_broker, to_peer;
 };
 
 /* What every peer's library does. */
 struct sim_peer {
     enum { DOWN, GREETING, OPEN } state;
-    int link;       /* -1: none */
+    int link; /* -1: none */
+    uint32_t who;
     uint64_t at_ms; /* DOWN: next try; GREETING: give up */
     uint64_t heard_ms;
     uint64_t session;
@@ -71,14 +102,19 @@ struct sim_lease {
     uint64_t size, have; /* bytes of the sample, and how many are here */
     uint64_t asked;      /* up to where they are asked for */
     uint64_t end_ms;
+    uint32_t run_ms; /* it may run so long */
+    bool timed_out;  /* it will, or has */
     bool alone;
 };
 
 struct sim_worker {
     bool alive;
-    uint64_t birth_ms;   /* when it starts again */
-    uint64_t stopped_ms; /* until then */
-    uint64_t hung_ms;    /* until then, but the heart beats */
+    uint64_t birth_ms;                  /* when it starts again */
+    uint64_t stopped_ms;                /* until then */
+    uint64_t hung_ms;                   /* until then, but the heart beats */
+    uint64_t turn_ms;                   /* its last turn */
+    uint64_t alone_ms;                  /* without a session until then, it begins nothing more; 0: not so */
+    struct ps_part_lease_ref forgotten; /* a result that was committed */
     struct sim_peer talk;
     int beat_link;
     uint64_t beat_ms;
@@ -93,14 +129,20 @@ struct sim_job {
     unsigned engine, owner, band;
     uint64_t size;
     bool poison;
+    uint32_t time_ms;   /* its scan's */
     uint64_t due_ms;    /* when a user submits it */
     bool fed, accepted; /* in the broker's hands, as the master sees it */
+    bool seen;          /* was submitted once */
     bool final;
     uint32_t outcome;
-    uint32_t lost;    /* column in its row */
-    unsigned repeats; /* results that came when it was final */
-    unsigned kills;   /* workers that it took along */
-    unsigned runs;    /* times it ran to its end */
+    bool decided;      /* by the broker */
+    unsigned rank;     /* the how many-th that was final */
+    unsigned due_rank; /* how many were when it was submitted first */
+    uint32_t lost;     /* column in its row */
+    unsigned repeats;  /* results that came when it was final */
+    unsigned kills;    /* workers that it took along */
+    unsigned runs;     /* times it ran to its end */
+    unsigned starts;   /* times it began to */
 };
 
 struct sim_master {
@@ -112,9 +154,11 @@ struct sim_master {
     struct {
         uint64_t job;
         uint32_t outcome;
+        bool decided;
     } batch[1024];
     unsigned batch_n;
     uint64_t fleets_n;
+    bool leads; /* the broker takes its word: it has accepted something */
 };
 
 struct sim {
@@ -124,8 +168,12 @@ struct sim {
     struct ps_core *core;
     struct ps_core_options options;
     uint64_t broker_stopped_ms;
-    unsigned restarts;    /* of broker and master */
-    bool gone[SIM_LINKS]; /* the core is to be told */
+    unsigned restarts;                   /* of broker and master */
+    bool gone[SIM_LINKS];                /* the core is to be told */
+    uint64_t banned_ms[SIM_WORKERS + 2]; /* by who: until then */
+    struct ps_core_limit limit;
+    uint64_t saw[SIM_EVENTS_N];
+    bool flood; /* no faults, and more work than hands: shows order */
     struct sim_link links[SIM_LINKS];
     struct sim_master master;
     struct sim_worker workers[SIM_WORKERS];
@@ -143,7 +191,10 @@ struct sim {
 /* ---- net.c ---- */
 uint64_t sim_draw(struct sim *sim, uint64_t below);
 bool sim_chance(struct sim *sim, unsigned in); /* once in so many */
-int sim_connect(struct sim *sim);              /* a link; -1 when the broker is not there */
+/* A link for who; -1 when the broker is not there. Its number says which place and which connection there, so that who
+ * sleeps over the end of his does not find another's. */
+int sim_connect(struct sim *sim, uint32_t who);
+bool sim_is_up(struct sim *sim, int link);
 void sim_disconnect(struct sim *sim, int link);
 void sim_say(struct sim *sim, int link, const struct ps_msg *msg, size_t carry_bytes);
 /* The next message that has arrived at the peer's end; NULL when there is none. The caller frees it. */
@@ -152,6 +203,10 @@ void sim_net_fini(struct sim *sim);
 /* A new broker process. */
 void sim_broker_start(struct sim *sim);
 void sim_broker_kill(struct sim *sim);
+/* The key is not allowed any more, for so long. */
+void sim_broker_ban(struct sim *sim, uint32_t who, uint64_t for_ms);
+/* The broker finds that a peer does not read. */
+void sim_broker_full(struct sim *sim, int link);
 /* Delivers to the core, and lets it take its turn. */
 void sim_broker_run(struct sim *sim);
 
@@ -172,7 +227,9 @@ const char *sim_engine(unsigned i);
 struct sim_job *sim_job(struct sim *sim, uint64_t id);
 
 /* ---- judge.c ---- */
-/* One run. NULL, or what went wrong (lent). */
-const char *sim_run(uint64_t seed, bool verbose);
+/* One run. NULL, or what went wrong (lent). saw: what happened is added there. */
+const char *sim_run(uint64_t seed, bool verbose, uint64_t saw[SIM_EVENTS_N]);
+/* How many a licensed engine's runs there are, whoever knows of them. */
+unsigned sim_workers_running(struct sim *sim, unsigned engine);
 
 #endif

@@ -4,6 +4,8 @@
 #define ASK       (100 * 1024) /* of a sample, at once */
 #define RUN_MS    4000         /* longest scan */
 #define POISON_MS 3500         /* a poisonous sample kills within this */
+#define QUICK_MS  150
+#define SLOW_MS   11000 /* what is far from usual takes longer than this */
 
 static const char *const engines[SIM_ENGINES] = {"type", "clamav", "yara", "nobody"};
 
@@ -32,16 +34,38 @@ static void forget(struct sim_worker *worker, const struct ps_part_lease_ref *re
     worker->leases_n--;
 }
 
+static void trace(const struct sim *sim, const struct sim_worker *worker, const char *what,
+                  const struct ps_part_lease_ref *ref)
+{
+    if (sim->verbose)
+        printf("%8llu worker %d %s job %llu seq %llu boot %llx\n", (unsigned long long)sim->now_ms,
+               (int)(worker - sim->workers), what, (unsigned long long)ref->job, (unsigned long long)ref->seq,
+               (unsigned long long)ref->boot);
+}
+
 /* ---- saying ---- */
+
+static void say(struct sim *sim, struct sim_worker *worker, const struct ps_part_lease_ref *ref,
+                uint32_t outcome)
+{
+    trace(sim, worker, ps_outcome_word(outcome), ref);
+    sim_say(sim, worker->talk.link,
+            PS_MSG(RESULT, .boot = ref->boot, .seq = ref->seq, .job = ref->job,
+                   .engine = ps_bytes_of(engines[sim_job(sim, ref->job)->engine]), .outcome = outcome,
+                   .counted = outcome == PS_OUTCOME_UNDETECTED, .label = PS_BYTES_LIT("none"),
+                   .run_us = 1000000, .worker = PS_BYTES_LIT("sim")),
+            0);
+}
 
 static void say_result(struct sim *sim, struct sim_worker *worker, const struct sim_lease *lease)
 {
-    sim_say(sim, worker->talk.link,
-            PS_MSG(RESULT, .boot = lease->boot, .seq = lease->seq, .job = lease->job,
-                   .engine = ps_bytes_of(engines[sim_job(sim, lease->job)->engine]),
-                   .outcome = PS_OUTCOME_UNDETECTED, .counted = true, .label = PS_BYTES_LIT("none"),
-                   .worker = PS_BYTES_LIT("sim")),
-            0);
+    const struct ps_part_lease_ref ref = {lease->boot, lease->seq, lease->job};
+
+    say(sim, worker, &ref, lease->timed_out ? PS_OUTCOME_TIMEOUT : PS_OUTCOME_UNDETECTED);
+    if (sim->faults.repeats && sim_chance(sim, 4)) {
+        say(sim, worker, &ref, PS_OUTCOME_UNDETECTED);
+        sim->saw[SIM_SAW_repeated]++;
+    }
 }
 
 static void say_fetch(struct sim *sim, struct sim_worker *worker, struct sim_lease *lease)
@@ -93,8 +117,8 @@ static void beat(struct sim *sim, struct sim_worker *worker)
     if (!worker->talk.session || sim->now_ms < worker->beat_ms)
         return;
     worker->beat_ms = sim->now_ms + 1000;
-    if (worker->beat_link < 0 || !sim->links[worker->beat_link].up)
-        worker->beat_link = sim_connect(sim);
+    if (!sim_is_up(sim, worker->beat_link))
+        worker->beat_link = sim_connect(sim, worker->talk.who);
     for (unsigned i = 0; i < worker->leases_n; i++)
         if (worker->leases[i].state == RUNS)
             running[n++] = (struct ps_part_lease_ref){worker->leases[i].boot, worker->leases[i].seq,
@@ -120,12 +144,16 @@ static void take_job(struct sim *sim, struct sim_worker *worker, const struct ps
             return;
         }
         worker->leases_n++;
+        trace(sim, worker, "takes", &(struct ps_part_lease_ref){worker->talk.boot, lease.seq, lease.job});
         *own = (struct sim_lease){.boot = worker->talk.boot,
                                   .seq = lease.seq,
                                   .job = lease.job,
                                   .size = job->size,
                                   .have = job->data.len,
+                                  .run_ms = lease.run_ms,
                                   .alone = lease.alone};
+        if (lease.run_ms > sim_job(sim, lease.job)->time_ms + 1000)
+            sim->broken = "a lease is longer than its scan's time";
         if (own->have < own->size)
             say_fetch(sim, worker, own);
     }
@@ -142,6 +170,20 @@ static void take_chunk(struct sim *sim, struct sim_worker *worker, const struct 
         if (lease->have < lease->size && lease->have >= lease->asked)
             say_fetch(sim, worker, lease);
     }
+}
+
+/* A result may be forgotten when the database has one. What a licence made the broker drop (licence.h) is done anew; and a
+ * second result, at the limit of strays, is not needed. */
+static void mind_committed(struct sim *sim, struct sim_worker *worker, const struct ps_part_lease_ref *ref)
+{
+    const struct sim_lease *lease = find(worker, ref->boot, ref->seq, ref->job);
+    const struct sim_job *job = sim_job(sim, ref->job);
+
+    if (lease && lease->state == RESULT && !job->final && !sim->faults.small_limits &&
+        !(sim->faults.limits && job->engine == SIM_LIMITED))
+        sim->broken = "a result was forgotten that no database has";
+    if (lease && lease->state == RESULT)
+        worker->forgotten = *ref;
 }
 
 static void hear(struct sim *sim, struct sim_worker *worker)
@@ -161,14 +203,19 @@ static void hear(struct sim *sim, struct sim_worker *worker)
                 take_job(sim, worker, &msg.JOB);
             else if (msg.id == PS_MSG_CHUNK)
                 take_chunk(sim, worker, &msg.CHUNK, message->carry_bytes);
-            while (ps_lease_ref_next(&cursor, &ref))
+            while (ps_lease_ref_next(&cursor, &ref)) {
+                trace(sim, worker, msg.id == PS_MSG_COMMITTED ? "may forget" : "is to drop", &ref);
+                if (msg.id == PS_MSG_COMMITTED)
+                    mind_committed(sim, worker, &ref);
                 forget(worker, &ref);
+            }
         }
         free(message);
         if (opened) {
             sim_disconnect(sim, worker->beat_link);
             worker->beat_link = -1;
             worker->beat_ms = 0;
+            worker->alone_ms = 0;
             say_ready(sim, worker);
         }
     }
@@ -183,16 +230,27 @@ static void finish(struct sim *sim, struct sim_worker *worker)
 
         if (lease->state != RUNS || sim->now_ms < lease->end_ms)
             continue;
-        if (sim_job(sim, lease->job)->poison) {
+        if (sim_job(sim, lease->job)->poison && !lease->timed_out) {
             sim_job(sim, lease->job)->kills++;
+            sim->saw[SIM_SAW_poison_killed]++;
             worker->deaths++;
             sim_worker_kill(sim, worker);
             return;
         }
         lease->state = RESULT;
+        sim->saw[SIM_SAW_timed_out] += lease->timed_out;
         sim_job(sim, lease->job)->runs++;
         say_result(sim, worker, lease);
     }
+}
+
+static void give_back(struct sim *sim, struct sim_worker *worker, const struct sim_lease *lease)
+{
+    const struct ps_part_lease_ref ref = {lease->boot, lease->seq, lease->job};
+
+    say(sim, worker, &ref, PS_OUTCOME_CANCELLED);
+    forget(worker, &ref);
+    sim->saw[SIM_SAW_given_back]++;
 }
 
 /* Like a worker that drains or whose engine is away: no result, and not to be blamed. */
@@ -202,12 +260,54 @@ static void give_back_one(struct sim *sim, struct sim_worker *worker)
 
     if (lease->state != WAITS || worker->talk.state != OPEN)
         return;
-    sim_say(sim, worker->talk.link,
-            PS_MSG(RESULT, .boot = lease->boot, .seq = lease->seq, .job = lease->job,
-                   .engine = ps_bytes_of(engines[sim_job(sim, lease->job)->engine]),
-                   .outcome = PS_OUTCOME_CANCELLED),
-            0);
-    forget(worker, &(struct ps_part_lease_ref){lease->boot, lease->seq, lease->job});
+    give_back(sim, worker, lease);
+}
+
+/* The same rule as in worker/session.c: cut off, or stopped, for dead_ms, it begins nothing of what it holds. */
+static void mind_solitude(struct sim *sim, struct sim_worker *worker)
+{
+    bool alone = worker->alone_ms && sim->now_ms >= worker->alone_ms;
+    bool late = worker->turn_ms && sim->now_ms - worker->turn_ms >= SIM_DEAD_MS;
+
+    worker->turn_ms = sim->now_ms;
+    if (!alone && !late)
+        return;
+    if (late && worker->talk.state == OPEN) {
+        sim_peer_lose(sim, &worker->talk, false); /* what was on its way to it is as old */
+        worker->beat_ms = UINT64_MAX;
+    }
+    worker->alone_ms = 0;
+    for (unsigned i = worker->leases_n; i > 0; i--)
+        if (worker->leases[i - 1].state == WAITS) {
+            give_back(sim, worker, &worker->leases[i - 1]);
+            sim->saw[SIM_SAW_cut_off]++;
+        }
+}
+
+/* Not with a licence: each death costs one for half a minute, and it takes dozens. */
+static bool is_quick(const struct sim *sim, const struct sim_job *job)
+{
+    return job->id / PS_JOB_ORDINALS % 2 && !(sim->faults.limits && job->engine == SIM_LIMITED);
+}
+
+/* Runs take their time, or their end: whatever else the worker does. */
+static uint64_t draw_run_ms(struct sim *sim, const struct sim_job *job)
+{
+    if (job->poison) /* some so fast that no heart beats in between */
+        return 50 + sim_draw(sim, is_quick(sim, job) ? QUICK_MS : POISON_MS);
+    if (sim->faults.slow_runs && sim_chance(sim, 20))
+        return SLOW_MS + sim_draw(sim, SIM_RUN_MS - SLOW_MS);
+    return 50 + sim_draw(sim, RUN_MS);
+}
+
+static void start(struct sim *sim, struct sim_lease *lease)
+{
+    uint64_t run_ms = draw_run_ms(sim, sim_job(sim, lease->job));
+
+    sim_job(sim, lease->job)->starts++;
+    lease->state = RUNS;
+    lease->timed_out = run_ms > lease->run_ms;
+    lease->end_ms = sim->now_ms + PS_MIN(run_ms, (uint64_t)lease->run_ms);
 }
 
 static void start_some(struct sim *sim, struct sim_worker *worker)
@@ -224,9 +324,8 @@ static void start_some(struct sim *sim, struct sim_worker *worker)
 
         if (lease->state != WAITS || lease->have < lease->size || (lease->alone && running))
             continue;
-        lease->state = RUNS;
-        lease->end_ms =
-            sim->now_ms + 50 + sim_draw(sim, sim_job(sim, lease->job)->poison ? POISON_MS : RUN_MS);
+        trace(sim, worker, "runs", &(struct ps_part_lease_ref){lease->boot, lease->seq, lease->job});
+        start(sim, lease);
         running++;
         alone = lease->alone;
     }
@@ -238,6 +337,21 @@ void sim_worker_kill(struct sim *sim, struct sim_worker *worker)
     sim_disconnect(sim, worker->beat_link);
     worker->alive = false;
     worker->birth_ms = sim->now_ms + 200 + sim_draw(sim, 3000);
+    sim->saw[SIM_SAW_worker_killed]++;
+}
+
+unsigned sim_workers_running(struct sim *sim, unsigned engine)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sim->workers_n; i++)
+        for (unsigned j = 0; j < sim->workers[i].leases_n && sim->workers[i].alive; j++) {
+            const struct sim_lease *lease = &sim->workers[i].leases[j];
+
+            n += lease->state == RUNS && lease->end_ms > sim->now_ms &&
+                 sim_job(sim, lease->job)->engine == engine;
+        }
+    return n;
 }
 
 void sim_worker_break(struct sim *sim, struct sim_worker *worker)
@@ -250,8 +364,8 @@ static void be_born(struct sim *sim, struct sim_worker *worker)
 {
     worker->alive = true;
     worker->leases_n = 0;
-    worker->stopped_ms = worker->hung_ms = 0;
-    worker->talk = (struct sim_peer){.state = DOWN, .link = -1};
+    worker->stopped_ms = worker->hung_ms = worker->turn_ms = worker->alone_ms = 0;
+    worker->talk = (struct sim_peer){.state = DOWN, .link = -1, .who = worker->talk.who};
     worker->beat_link = -1;
     worker->beat_ms = 0;
 }
@@ -265,10 +379,19 @@ void sim_worker_run(struct sim *sim, struct sim_worker *worker)
     beat(sim, worker);
     if (worker->hung_ms > sim->now_ms)
         return;
+    mind_solitude(sim, worker);
     hear(sim, worker);
     if (sim_peer_run(sim, &worker->talk, PS_ROLE_WORKER))
         worker->beat_ms = UINT64_MAX; /* silent until there is a session again */
-    if (sim->faults.give_back && worker->leases_n && sim_chance(sim, 20))
+    if (worker->talk.state != OPEN && !worker->alone_ms)
+        worker->alone_ms = sim->now_ms + SIM_DEAD_MS;
+    if (sim->faults.repeats && sim->now_ms < sim->end_of_faults_ms && worker->forgotten.job &&
+        sim_chance(sim, 50)) {
+        say(sim, worker, &worker->forgotten, PS_OUTCOME_UNDETECTED);
+        sim->saw[SIM_SAW_said_after]++;
+    }
+    if (sim->faults.give_back && sim->now_ms < sim->end_of_faults_ms && worker->leases_n &&
+        sim_chance(sim, 20))
         give_back_one(sim, worker);
     finish(sim, worker);
     if (worker->alive)

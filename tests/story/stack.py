@@ -141,8 +141,12 @@ class Stack:
     def __exit__(self, kind, value, trace):
         if kind:
             self.show_logs()
-        for name in ("worker2", "worker", "master2", "master", "broker"):
-            self.stop(name)
+        with contextlib.ExitStack() as ends:  # all of them, also when one ends badly; the last entered goes first
+            ends.callback(self.clear)
+            for name in ("broker", "master", "master2", "worker", "worker2"):
+                ends.callback(self.stop, name)
+
+    def clear(self):
         with contextlib.suppress(AttributeError):
             self.postgres.stop()
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -433,6 +433,51 @@ static void an_earlier_boots_leases_are_adopted(void **state)
     assert_int_equal(stage_counts(stage).late, 0);
 }
 
+/* Found by the simulation: it was adopted for the worker that had given it back, and waited there for nobody. */
+static void a_stray_lease_that_was_given_back_is_not_adopted(void **state)
+{
+    struct stage *stage = *state;
+    struct ps_part_lease lease;
+    struct ps_part_held held;
+
+    (void)hold_one(stage, &lease);
+    stage_restart(stage);
+    (void)stage_hello(stage, WORKER, PS_ROLE_WORKER, NULL);
+    held = (struct ps_part_held){STAGE_BOOT, lease.seq, 1, PS_BYTES_LIT("clamav"), false};
+    stage_ready(stage, WORKER, "clamav", 1, 8, &held, 1, NULL, 0);
+    assert_int_equal(stage_counts(stage).strays, 1);
+    stage_say(stage, WORKER,
+              PS_MSG(RESULT, .boot = STAGE_BOOT, .seq = lease.seq, .job = 1, .engine = PS_BYTES_LIT("clamav"),
+                     .outcome = PS_OUTCOME_CANCELLED));
+    assert_int_equal(stage_counts(stage).strays, 0);
+    (void)stage_master(stage, MASTER, 100);
+    SUBMIT(stage, MASTER, .job = 1);
+    stage_turn(stage);
+    assert_int_equal(stage_job(stage, WORKER).job, 1);
+}
+
+/* Found by the simulation: its worker was never told, and kept it for ever. */
+static void a_result_at_the_limit_of_leases_is_settled_all_the_same(void **state)
+{
+    struct stage *stage = *state;
+    struct ps_part_lease lease;
+
+    stage->options.leases_max = 1;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    (void)stage_worker(stage, WORKER, "clamav", 1, 8);
+    SUBMIT(stage, MASTER, .job = 1);
+    SUBMIT(stage, MASTER, .job = 256);
+    stage_turn(stage);
+    lease = stage_job(stage, WORKER);
+    stage_result(stage, WORKER, STAGE_BOOT - 1, 5, 257 - lease.job, "clamav"); /* of the other one */
+    assert_int_equal(stage_counts(stage).strays, 1);
+    stage_committed(stage, MASTER, 257 - lease.job);
+    stage_turn(stage);
+    (void)stage_expect(stage, WORKER, PS_MSG_COMMITTED);
+    assert_int_equal(stage_counts(stage).strays, 0);
+}
+
 static void a_job_that_waits_here_and_is_held_there_is_adopted(void **state)
 {
     struct stage *stage = *state;
@@ -562,6 +607,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_result_goes_up_and_its_commit_down),
         T(submitting_again_is_the_same),
+        T(a_stray_lease_that_was_given_back_is_not_adopted),
+        T(a_result_at_the_limit_of_leases_is_settled_all_the_same),
         T(a_reported_job_does_not_expire),
         T(a_dead_workers_running_job_is_a_suspect),
         T(a_worker_that_says_bye_is_not_to_blame),

@@ -317,6 +317,33 @@ static void a_licence_limits_the_fleet(void **state)
     assert_int_equal(stage_counts(stage).leased, 2 + 6);
 }
 
+/* Found by the simulation: a worker that is sent away, whatever for, goes on with what runs there. */
+static void a_licence_counts_while_its_worker_may_go_on(void **state)
+{
+    struct stage *stage = *state;
+    const struct ps_core_limit limit = {"licensed", 1};
+    struct stage_session other;
+
+    stage->options.limits = &limit;
+    stage->options.limits_n = 1;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    (void)stage_worker(stage, WORKER, "licensed", 1, 4);
+    SUBMIT(stage, MASTER, .job = 256, .engines = "licensed");
+    stage_turn(stage);
+    (void)stage_job(stage, WORKER);
+    stage_event(stage, PS_EVENT_BAD, WORKER);
+    other = stage_worker(stage, OTHER, "licensed", 1, 4);
+    stage_turn(stage);
+    stage_expect_none(stage, OTHER, PS_MSG_JOB);
+    for (int i = 0; i < 80; i++) { /* dead_ms, the run time and its margin */
+        stage_beat(stage, OTHER_BEAT, &other, NULL, 0);
+        stage_say(stage, MASTER, PS_MSG(PULSE));
+        stage_pass(stage, 1000);
+    }
+    (void)stage_job(stage, OTHER);
+}
+
 static void an_engine_with_a_problem_gets_nothing(void **state)
 {
     struct stage *stage = *state;
@@ -547,6 +574,7 @@ int main(void)
         T(workers_take_turns),
         T(the_worker_that_has_the_sample_is_preferred),
         T(a_licence_limits_the_fleet),
+        T(a_licence_counts_while_its_worker_may_go_on),
         T(an_engine_with_a_problem_gets_nothing),
         T(run_time_is_the_masters_the_engines_or_the_default),
         T(a_popular_sample),

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "cli/submit/feed.h"
 
-static volatile sig_atomic_t stop;
+static atomic_int stop;
 static const struct ps_opt_list no_globs;
 static json_t *common;
 static struct ps_pack_options pack_options;
