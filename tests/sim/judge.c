@@ -10,7 +10,8 @@
 
 #define FAULTS_MS 60000
 #define PEACE_MS  240000 /* after the last fault all must be settled within this */
-/* Longer where poison takes along the only worker again and again, or a licence, for as long as it might run. */
+/* Longer where poison takes along the only worker again and again, or a licence, for as long as it might run; and where
+ * all but one slot hang for ever. */
 #define PEACE_LONG_MS 1200000
 #define KILLS_SLACK   5 /* sessions that ended for another reason while the worker was dying: not counted */
 #define CHECK_EACH    7 /* steps between two audits */
@@ -398,7 +399,8 @@ const char *sim_run(uint64_t seed, bool verbose, uint64_t saw[SIM_EVENTS_N])
     sim->end_of_faults_ms = sim->now_ms + FAULTS_MS;
     choose_faults(sim);
     sim->end_ms =
-        sim->end_of_faults_ms + (sim->faults.limits || sim->faults.poison ? PEACE_LONG_MS : PEACE_MS);
+        sim->end_of_faults_ms +
+        (sim->faults.limits || sim->faults.poison || sim->faults.hang_worker ? PEACE_LONG_MS : PEACE_MS);
     make_world(sim);
     while (!sim->broken && sim->now_ms < sim->end_ms &&
            (sim->now_ms < sim->end_of_faults_ms - (is_good_day(sim) ? 30000 : 0) || !is_settled(sim)))
