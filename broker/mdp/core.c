@@ -21,7 +21,8 @@ void ps_mdp_limits_init(struct ps_mdp_limits *ret_limits)
 }
 
 int ps_mdp_core_new(struct ps_mdp_core **ret_self, const struct ps_mdp_limits *limits,
-                    const struct ps_mdp_actions *actions, uint64_t now_ms)
+                    const struct ps_mdp_actions *actions, const uint8_t secret[PS_MDP_SECRET_BYTES],
+                    uint64_t now_ms)
 {
     struct ps_mdp_core *self = PS_NEW(struct ps_mdp_core);
 
@@ -29,6 +30,7 @@ int ps_mdp_core_new(struct ps_mdp_core **ret_self, const struct ps_mdp_limits *l
         return PS_ERR_NOMEM;
     self->limits = *limits;
     self->actions = *actions;
+    memcpy(self->secret, secret, sizeof(self->secret));
     self->real_ms = self->now_ms = now_ms;
     *ret_self = self;
     return 0;
@@ -67,8 +69,8 @@ static void serve(struct ps_mdp_core *self, struct service *service)
     while (service->requests && service->waiting) {
         struct request *request = service->requests;
         struct worker *worker = service->waiting;
-        struct ps_bytes client = {request->client, request->client_len};
 
+        mdp_worker_ticket(self, worker);
         if (!mdp_may(self, request->key, false)) {
             self->counts.denied++;
             mdp_service_drop(self, service, request);
@@ -76,8 +78,8 @@ static void serve(struct ps_mdp_core *self, struct service *service)
             mdp_worker_lost(self, worker, "denied");
         } else if (mdp_worker_silent(self, worker)) {
             mdp_worker_lost(self, worker, "silent");
-        } else if (!self->actions.request(self->actions.ctx, mdp_worker_address(worker), client,
-                                          request->body)) {
+        } else if (!self->actions.request(self->actions.ctx, mdp_worker_address(worker),
+                                          mdp_worker_its_ticket(worker), request->body)) {
             mdp_worker_lost(self, worker, "unreachable");
         } else {
             worker->beat_ms = self->now_ms + self->limits.heartbeat_ms; /* a command is a heartbeat */
@@ -154,18 +156,17 @@ static void take_ready(struct ps_mdp_core *self, const struct ps_mdp_event *even
     }
 }
 
-/* A worker answers the client that it works for, and no other. */
+/* A worker answers the client that it works for, and no other. Its message's client is the ticket that it was given. */
 static void take_reply(struct ps_mdp_core *self, const struct ps_mdp_event *event, struct worker *worker)
 {
-    struct service *service = worker ? worker->service : NULL;
-
-    if (!worker || !worker->busy ||
-        !ps_bytes_equal(event->message->client, (struct ps_bytes){worker->client, worker->client_len})) {
+    if (!worker || !mdp_worker_holds(worker, event->message->client)) {
         send_away(self, event->from, worker);
     } else {
+        struct service *service = worker->service;
+        struct ps_bytes client = {worker->client, worker->client_len};
+
         if (mdp_may(self, worker->client_key, false) &&
-            self->actions.reply(self->actions.ctx, event->message->client, mdp_service_name(service),
-                                event->body))
+            self->actions.reply(self->actions.ctx, client, mdp_service_name(service), event->body))
             self->counts.replies++;
         else
             self->counts.undelivered++;

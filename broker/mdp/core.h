@@ -4,6 +4,9 @@
  * reads message heads only: a body is the caller's, a pointer that the core keeps while the request waits and hands back
  * to `drop` exactly once.
  *
+ * A worker is not shown its client's address but a ticket, drawn for each request that is handed out and good for one
+ * reply: a routing id tells where libzmq counts, and libzmq ends the process when a peer has chosen the next one.
+ *
  * A peer may have a key. What it may do is asked at every message, and again before something is sent to it that waited
  * or was worked on: so nothing goes to one whose key was taken away. Others may do all.
  *
@@ -26,6 +29,8 @@
 #define PS_MDP_LIVENESS     3    /* silent heartbeats after which a peer is gone */
 #define PS_MDP_TICKS        10   /* in a heartbeat */
 #define PS_MDP_KEY_TEXT     41   /* a public key in Z85, with its end */
+#define PS_MDP_TICKET_BYTES 8
+#define PS_MDP_SECRET_BYTES 16
 
 struct ps_mdp_limits {
     uint32_t heartbeat_ms; /* said so often; also what is expected of workers that wait */
@@ -43,7 +48,7 @@ struct ps_mdp_limits {
  * three that send return false when the peer is gone, or does not take what it is sent. */
 struct ps_mdp_actions {
     void *ctx;
-    bool (*request)(void *ctx, struct ps_bytes worker, struct ps_bytes client, void *body);
+    bool (*request)(void *ctx, struct ps_bytes worker, struct ps_bytes ticket, void *body);
     bool (*reply)(void *ctx, struct ps_bytes client, struct ps_bytes service, void *body);
     bool (*command)(void *ctx, struct ps_bytes worker, enum ps_mdp_kind kind); /* HEARTBEAT, DISCONNECT */
     /* An answer of the broker's own, a body of one frame. */
@@ -89,9 +94,10 @@ struct ps_mdp_core;
 
 /* The RFC's times and the limits of the README. */
 void ps_mdp_limits_init(struct ps_mdp_limits *ret_limits);
-/* Limits and actions are copied. 0 or PS_ERR_NOMEM. */
+/* All is copied. secret: random, tickets are made with it. 0 or PS_ERR_NOMEM. */
 int ps_mdp_core_new(struct ps_mdp_core **ret_self, const struct ps_mdp_limits *limits,
-                    const struct ps_mdp_actions *actions, uint64_t now_ms);
+                    const struct ps_mdp_actions *actions, const uint8_t secret[PS_MDP_SECRET_BYTES],
+                    uint64_t now_ms);
 /* Drops what waits. */
 void ps_mdp_core_free(struct ps_mdp_core **self_p);
 

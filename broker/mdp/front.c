@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -72,7 +73,7 @@ static void put_body(struct ps_mdp_front *self, struct mdp_body *body)
             ;
 }
 
-static bool on_request(void *ctx, struct ps_bytes worker, struct ps_bytes client, void *body)
+static bool on_request(void *ctx, struct ps_bytes worker, struct ps_bytes ticket, void *body)
 {
     static const uint8_t command = PS_MDP_REQUEST;
     struct ps_mdp_front *self = ctx;
@@ -81,7 +82,7 @@ static bool on_request(void *ctx, struct ps_bytes worker, struct ps_bytes client
         return false;
     put_head(self, PS_MDP_WORKER);
     put(self, &command, 1, true);
-    put(self, client.at, client.len, true);
+    put(self, ticket.at, ticket.len, true);
     put(self, "", 0, true);
     put_body(self, body);
     return true;
@@ -384,13 +385,17 @@ static int start(struct ps_mdp_front *self, struct ps_error *reterr)
 {
     const struct ps_mdp_actions actions = {self,      on_request, on_reply, on_command,
                                            on_answer, on_drop,    on_log,   on_may};
+    uint8_t secret[PS_MDP_SECRET_BYTES];
     int r;
+
+    if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+        return ps_error_set(reterr, PS_ERR_IO, "no random numbers: %s", strerror(errno));
 
     self->path = ps_strf("%s", self->config.path);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->socket = zmq_socket(self->config.context, ZMQ_ROUTER);
     if (!self->path || self->stop_fd < 0 || !self->socket || !set_options(self) ||
-        ps_mdp_core_new(&self->core, &self->config.limits, &actions, ps_clock_mono_ms()))
+        ps_mdp_core_new(&self->core, &self->config.limits, &actions, secret, ps_clock_mono_ms()))
         return ps_error_set(reterr, PS_ERR_NOMEM, "no socket can be had");
     r = bind_unix(self, reterr);
     if (!r)

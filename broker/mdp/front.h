@@ -1,8 +1,9 @@
 /* broker/mdp/front.h: the Majordomo endpoint: a thread with a ROUTER socket around the core.
  *
  * It has its own libzmq context and shares nothing with the rest of the broker but the answer to what a key may do.
- * Whoever may open the socket file is the local user: its mode is 0600. TCP is for peers with a key only. Routing ids that peers chose themselves are taken (existing peers do that); an id is a
- * return address here and nothing is believed because of it. */
+ * Whoever may open the socket file is the local user: its mode is 0600. TCP is for peers with a key only. Routing ids that
+ * peers chose themselves are taken (existing peers do that); an id is a return address here, nothing is believed because of
+ * it, and no peer is shown one. */
 #ifndef PS_BROKER_MDP_FRONT_H
 #define PS_BROKER_MDP_FRONT_H
 

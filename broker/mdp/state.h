@@ -45,6 +45,7 @@ struct worker {
     uint8_t address_len, client_len;
     uint8_t address[PS_MDP_ADDRESS_MAX];
     uint8_t client[PS_MDP_ADDRESS_MAX];
+    uint8_t ticket[PS_MDP_TICKET_BYTES]; /* busy: what it knows its client by */
 };
 
 struct ps_mdp_core {
@@ -55,6 +56,8 @@ struct ps_mdp_core {
     uint64_t real_ms;         /* of the last step */
     uint64_t slept_ms;        /* that the broker itself was not there; core time is real time without it */
     uint64_t now_ms;          /* core time */
+    uint64_t tickets;         /* drawn so far */
+    uint8_t secret[PS_MDP_SECRET_BYTES];
     struct ps_mdp_counts counts;
 };
 
@@ -90,8 +93,12 @@ void mdp_worker_forget(struct ps_mdp_core *self, struct worker *worker);
 void mdp_worker_lost(struct ps_mdp_core *self, struct worker *worker, const char *why);
 /* From working to the end of the list of those that wait. */
 void mdp_worker_rest(struct worker *worker);
+/* Gives it a ticket that nobody can guess, for the request that it is about to get. */
+void mdp_worker_ticket(struct ps_mdp_core *self, struct worker *worker);
 /* From the list to working for request's client. */
 void mdp_worker_employ(struct worker *worker, const struct request *request);
+/* It works, and for the client of that ticket. */
+bool mdp_worker_holds(const struct worker *worker, struct ps_bytes ticket);
 /* True when its last word is too long ago. */
 bool mdp_worker_silent(const struct ps_mdp_core *self, const struct worker *worker);
 /* A heartbeat, when one is due. False: it is gone. */
@@ -100,6 +107,11 @@ bool mdp_worker_beat(struct ps_mdp_core *self, struct worker *worker);
 static inline struct ps_bytes mdp_worker_address(const struct worker *worker)
 {
     return (struct ps_bytes){worker->address, worker->address_len};
+}
+
+static inline struct ps_bytes mdp_worker_its_ticket(const struct worker *worker)
+{
+    return (struct ps_bytes){worker->ticket, sizeof(worker->ticket)};
 }
 
 static inline struct ps_bytes mdp_service_name(const struct service *service)

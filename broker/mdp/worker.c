@@ -1,6 +1,7 @@
 /* broker/mdp/worker.c: who offers a service. */
 #include "broker/mdp/state.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,22 @@ void mdp_worker_rest(struct worker *worker)
     worker->busy = false;
     worker->client_len = 0;
     DL_APPEND(worker->service->waiting, worker);
+}
+
+/* SipHash of a counter: as good as random to who does not know the secret, and the same for the same secret. */
+void mdp_worker_ticket(struct ps_mdp_core *self, struct worker *worker)
+{
+    _Static_assert(PS_MDP_TICKET_BYTES == crypto_shorthash_BYTES, "a ticket is a SipHash");
+    _Static_assert(PS_MDP_SECRET_BYTES == crypto_shorthash_KEYBYTES, "keyed by the secret");
+
+    self->tickets++;
+    (void)crypto_shorthash(worker->ticket, (const uint8_t *)&self->tickets, sizeof(self->tickets),
+                           self->secret); /* always 0 */
+}
+
+bool mdp_worker_holds(const struct worker *worker, struct ps_bytes ticket)
+{
+    return worker->busy && ps_bytes_equal(ticket, mdp_worker_its_ticket(worker));
 }
 
 void mdp_worker_employ(struct worker *worker, const struct request *request)

@@ -1,6 +1,7 @@
 /* Frames of strangers, and what the Majordomo core makes of them. The input is a sequence of messages from a few peers:
  * {peer, number of frames, {length, bytes}...}; 0xff as length stands for a frame of the RFC's. Between them time passes.
- * Whatever comes, the books agree and every body is dropped once. */
+ * Whatever comes, the books agree and every body is dropped once. A worker that names a peer as its client says the ticket
+ * that it was last shown for it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ struct world {
     struct ps_mdp_core *core;
     uint64_t now_ms;
     size_t bodies_n;
-    uint8_t deaf; /* a bit per peer that can't be reached */
+    uint8_t deaf;                                /* a bit per peer that can't be reached */
+    uint8_t tickets[PEERS][PS_MDP_TICKET_BYTES]; /* last shown for a peer's request */
 };
 
 static uint8_t byte(struct world *w)
@@ -36,10 +38,13 @@ static bool hears(const struct world *w, struct ps_bytes peer)
     return false; /* a client that a worker invented can't be among those who asked */
 }
 
-static bool on_request(void *ctx, struct ps_bytes worker, struct ps_bytes client, void *body)
+static bool on_request(void *ctx, struct ps_bytes worker, struct ps_bytes ticket, void *body)
 {
-    if (!body || client.len != 1)
+    struct world *w = ctx;
+
+    if (!body || ticket.len != PS_MDP_TICKET_BYTES)
         abort();
+    memcpy(w->tickets[*(const uint8_t *)body], ticket.at, ticket.len);
     return hears(ctx, worker);
 }
 
@@ -119,13 +124,15 @@ static void message(struct world *w)
     if (ps_mdp_read(frames, n, &head) == 0) {
         if (head.body_at > n || head.service.len > PS_MDP_SERVICE_MAX)
             abort();
+        if (head.kind == PS_MDP_REPLY && head.client.len == 1 && head.client.at[0] < PEERS)
+            head.client = (struct ps_bytes){w->tickets[head.client.at[0]], PS_MDP_TICKET_BYTES};
         event.kind = PS_MDP_EVENT_MESSAGE;
         event.message = &head;
         event.body_n = n - head.body_at;
         if (event.body_n) {
             event.first = frames[head.body_at];
             event.body_bytes = event.first.len;
-            event.body = malloc(1);
+            event.body = ps_strndup((const char *)&peer, 1); /* who sent it */
             if (!event.body)
                 abort();
             w->bodies_n++;
@@ -147,8 +154,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .workers_max = 3,
                                          .requests_max = 4,
                                          .bytes_max = 64};
+    static const uint8_t secret[PS_MDP_SECRET_BYTES] = {7};
 
-    if (ps_mdp_core_new(&w.core, &limits, &actions, w.now_ms))
+    if (ps_mdp_core_new(&w.core, &limits, &actions, secret, w.now_ms))
         abort();
     while (w.left) {
         uint8_t what = byte(&w);

@@ -142,6 +142,80 @@ static void a_worker_answers_its_client_alone(void **state)
     mdp_expect_silence(s);
 }
 
+/* What a worker is shown of its client is nothing of the client's, and differs for every request. */
+static void a_ticket_tells_nothing_of_the_client(void **state)
+{
+    static const uint8_t other_secret[PS_MDP_SECRET_BYTES] = {8};
+    struct mdp_stage *s = open_stage(state);
+    uint8_t first[PS_MDP_TICKET_BYTES];
+
+    mdp_ready(s, "w", "echo");
+    for (int i = 0; i < 100; i++) {
+        mdp_ask(s, "12345678", "echo", "x"); /* an address as long as a ticket */
+        mdp_reply(s, "w", "12345678", "y");
+    }
+    assert_int_equal(mdp_counts(s).replies, 100);
+    assert_int_equal(s->shown_n, 100);
+    for (size_t i = 0; i < s->shown_n; i++) {
+        assert_memory_not_equal(s->shown[i].ticket, "12345678", PS_MDP_TICKET_BYTES);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(s->shown[i].ticket, s->shown[k].ticket, PS_MDP_TICKET_BYTES);
+    }
+
+    /* Another broker begins to count at the same number. */
+    memcpy(first, s->shown[0].ticket, sizeof(first));
+    ps_mdp_core_free(&s->core);
+    s->shown_n = 0;
+    mdp_stage_open_with(s, other_secret);
+    mdp_ready(s, "w", "echo");
+    mdp_ask(s, "12345678", "echo", "x");
+    assert_memory_not_equal(s->shown[0].ticket, first, sizeof(first));
+}
+
+static void expect_refused(struct mdp_stage *s, struct ps_bytes client)
+{
+    mdp_forget(s);
+    mdp_say_bytes(s, "w", PS_MDP_REPLY, NULL, client, "forged");
+    mdp_expect(s, "w DISCONNECT");
+    mdp_expect_silence(s);
+    assert_int_equal(mdp_counts(s).replies, 1);
+    mdp_ready(s, "w", "echo");
+}
+
+/* Neither the address itself, nor a ticket that was answered, nor another worker's, nor a part of its own. */
+static void a_forged_address_reaches_nobody(void **state)
+{
+    struct mdp_stage *s = open_stage(state);
+    uint8_t longer[PS_MDP_TICKET_BYTES + 1] = {0};
+    struct ps_bytes old, own, others;
+
+    mdp_ready(s, "w", "echo");
+    mdp_ask(s, "c", "echo", "1");
+    old = mdp_ticket(s, "c");
+    mdp_reply(s, "w", "c", "done");
+    expect_refused(s, old); /* it waits */
+    mdp_ready(s, "v", "other");
+    mdp_ask(s, "d", "other", "2");
+    others = mdp_ticket(s, "d");
+    expect_refused(s, others);
+
+    mdp_ask(s, "c", "echo", "3");
+    expect_refused(s, ps_bytes_of("c"));
+    mdp_ask(s, "c", "echo", "4");
+    expect_refused(s, old);
+    mdp_ask(s, "c", "echo", "5");
+    expect_refused(s, others);
+    mdp_ask(s, "c", "echo", "6");
+    own = mdp_ticket(s, "c");
+    expect_refused(s, (struct ps_bytes){own.at, own.len - 1});
+    mdp_ask(s, "c", "echo", "7");
+    memcpy(longer, mdp_ticket(s, "c").at, PS_MDP_TICKET_BYTES);
+    expect_refused(s, (struct ps_bytes){longer, sizeof(longer)});
+    mdp_forget(s);
+    mdp_reply(s, "v", "d", "after all");
+    mdp_expect(s, "d REPLY other after all");
+}
+
 static void nobody_takes_the_brokers_own_names(void **state)
 {
     struct mdp_stage *s = open_stage(state);
@@ -443,6 +517,8 @@ int main(void)
         T(a_client_that_left_is_counted),
         T(the_unexpected_is_answered_by_disconnect),
         T(a_worker_answers_its_client_alone),
+        T(a_ticket_tells_nothing_of_the_client),
+        T(a_forged_address_reaches_nobody),
         T(nobody_takes_the_brokers_own_names),
         T(a_worker_leaves),
         T(malformed_ones_are_counted),
