@@ -111,8 +111,10 @@ static void a_hang_ends_at_its_deadline(void **state)
         assert_in_range(rig->result.run_us, 200000, 5000000);
         expect_unharmed(rig);
     }
-    assert_int_equal(rig_scan(rig, "CRASHY spin", 300), PS_OUTCOME_TIMEOUT);
-    assert_in_range(rig->result.cpu_us, 50000, 5000000);
+    /* How much of a processor it gets in that time is the machine's business: on a busy one it needs longer. */
+    for (uint32_t ms = 300; ms == 300 || (rig->result.cpu_us < 50000 && ms < 10000); ms *= 2)
+        assert_int_equal(rig_scan(rig, "CRASHY spin", ms), PS_OUTCOME_TIMEOUT);
+    assert_in_range(rig->result.cpu_us, 50000, 10000000);
 }
 
 static void sockets_and_processes_are_refused(void **state)

@@ -87,7 +87,7 @@ void stage_restart(struct stage *self)
 static void step(struct stage *self, const struct ps_event *event)
 {
     assert_int_equal(ps_core_step(self->core, self->now_ms, event), 0);
-    if (ps_core_check(self->core))
+    if (!self->unaudited && ps_core_check(self->core))
         fail_msg("%s", ps_core_check(self->core));
 }
 

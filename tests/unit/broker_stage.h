@@ -29,6 +29,7 @@ struct stage {
     struct stage_line lines[STAGE_LINES_MAX]; /* what the core said, in order */
     size_t n;
     char last_event[64]; /* last log event */
+    bool unaudited;      /* don't look through all books at every step: it takes as long as there are jobs */
 };
 
 /* Options with defaults; change them before stage_open. */
