@@ -216,6 +216,37 @@ def what_is_not_expected_is_answered_by_disconnect():
         assert broker.status(b"twice") == b"404"
 
 
+def a_worker_is_shown_no_routing_id():
+    """Else it knew where the ROUTER counts. What it is shown serves for one reply, to the client that asked."""
+    with Broker() as broker:
+        worker, asker, bystander = broker.worker(b"job"), broker.dealer(name=b"the asker"), broker.dealer(name=b"bystander")
+        broker.wait_status(b"job", b"200")
+        for client in (asker, bystander):
+            client.send(b"mmi.service", b"job")
+            assert client.receive() == (b"mmi.service", [b"200"])  # the broker knows both under these names
+        shown = []
+        for i in range(20):
+            asker.send(b"job", b"%d" % i)
+            address, body = worker.receive(10)
+            shown.append(address)
+            worker.reply(address, *body)
+            assert asker.receive() == (b"job", [b"%d" % i])
+        # One client, twenty addresses: they are not made of its id, whether it chose one or libzmq did.
+        assert len(set(shown)) == 20 and {len(address) for address in shown} == {8}, shown
+        assert not any(b"asker" in address for address in shown)
+
+        for forged in (b"bystander", b"the asker", shown[-1]):
+            asker.send(b"job", b"confidential")
+            address, _ = worker.receive(10)
+            dialogues = worker.dialogues
+            worker.reply(forged, b"forged")
+            until(lambda: worker.receive(BEAT) or worker.dialogues > dialogues, 10, "DISCONNECT")
+            worker.reply(address, b"too late")  # another dialogue: it asked for nothing there
+            until(lambda: worker.receive(BEAT) or worker.dialogues > dialogues + 1, 10, "DISCONNECT")
+            broker.wait_status(b"job", b"200")
+        assert asker.receive(2 * BEAT) is None and bystander.receive(0) is None
+
+
 def nonsense_hurts_nobody():
     with Broker("--mdp-message-bytes", "1M") as broker, Serving(broker, b"echo", echo):
         nonsense = ([b""], [b"x"], [b"", b""], [b"", CLIENT], [b"", CLIENT, b"echo"], [b"", CLIENT, b"", b"x"],
@@ -301,5 +332,6 @@ if __name__ == "__main__":
         a_python_worker_killed_in_the_middle, a_req_client_tries_again, a_broker_killed_and_soon_there_again,
         a_broker_killed_and_late_there_again, a_broker_that_slept, a_broker_that_is_stopped_says_so,
         what_is_in_flight_dies_with_the_broker,
-        what_is_not_expected_is_answered_by_disconnect, nonsense_hurts_nobody, a_deaf_client_blocks_nobody,
-        c_peers_on_both_sides, c_and_python_peers, a_c_worker_killed_in_the_middle, c_peers_outlive_the_broker)
+        what_is_not_expected_is_answered_by_disconnect, a_worker_is_shown_no_routing_id, nonsense_hurts_nobody,
+        a_deaf_client_blocks_nobody, c_peers_on_both_sides, c_and_python_peers, a_c_worker_killed_in_the_middle,
+        c_peers_outlive_the_broker)

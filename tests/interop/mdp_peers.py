@@ -53,8 +53,10 @@ class ReqClient:
 class DealerClient:
     """Many requests at once; replies come in any order."""
 
-    def __init__(self, context, endpoint, keys=None, rcvhwm=1000):
+    def __init__(self, context, endpoint, keys=None, rcvhwm=1000, name=None):
         self.socket = dress(context.socket(zmq.DEALER), keys)
+        if name:
+            self.socket.routing_id = name
         self.socket.rcvhwm = rcvhwm
         self.socket.connect(endpoint)
 
