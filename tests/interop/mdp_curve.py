@@ -102,7 +102,7 @@ def strangers_are_refused():
         assert serving.served == 0
         assert 'why="unknown key"' in broker.log() and 'why="no role for this door"' in broker.log(), broker.log()
         # Who has no CURVE may have hung up before libzmq had read why.
-        assert "it does not speak CURVE" in broker.log() or "it went away in the middle" in broker.log(), broker.log()
+        assert "it does not speak CURVE" in broker.log() or "it left in the middle" in broker.log(), broker.log()
         assert "another public key of ours" in broker.log(), broker.log()
 
 
