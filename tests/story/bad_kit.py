@@ -4,6 +4,7 @@ that are cut off, and questions to the database."""
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -135,6 +136,40 @@ def stopped(pid):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+class Licence(threading.Thread):
+    """Counts the runs of crashy's `slow` that live at the same time: each bears a name of its own in /proc while it runs. A
+    stopped run counts as well: it goes on later."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self.stack, self.most, self.looks, self.seen = stack, 0, 0, set()
+        self.ending = threading.Event()
+
+    def look(self):
+        runs = set()
+        workers = [name for name in ("worker", "worker2") if name in self.stack.processes]
+        for pid in (pid for name in workers for pid in self.stack.children(name)):
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n":
+                    runs.add(pid)
+        return runs
+
+    def run(self):
+        while not self.ending.wait(0.05):
+            runs = self.look()
+            self.most = max(self.most, len(runs))
+            self.seen |= runs
+            self.looks += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.join(30)
 
 
 def at_once(n, do):

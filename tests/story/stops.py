@@ -3,10 +3,9 @@ the time after which a silent peer counts as dead. Nothing is lost, no job is ma
 never runs more often at once than that, whoever was taken for dead meanwhile."""
 
 import contextlib
-import pathlib
 import threading
 
-from bad_kit import Ground, all_done, batch, metric, part, stopped, tell
+from bad_kit import Ground, Licence, all_done, batch, metric, part, stopped, tell
 from stack import LONG, outcomes, until
 
 ENGINES = ["crashy", "hashes", "type"]
@@ -14,39 +13,6 @@ LENGTHS_S = (2, 5, 60) if LONG else (2, 5)
 LIMIT = 1  # runs of crashy at once, on a worker with two slots
 RUN_MS = 1200
 FILES = 6  # of each kind
-
-
-class Licence(threading.Thread):
-    """Counts the runs of crashy's `slow` that live at the same time: each bears a name of its own in /proc while it runs. A
-    stopped run counts as well: it goes on later."""
-
-    def __init__(self, stack):
-        super().__init__(daemon=True)
-        self.stack, self.most, self.looks, self.seen = stack, 0, 0, set()
-        self.ending = threading.Event()
-
-    def look(self):
-        runs = set()
-        for pid in self.stack.children("worker"):
-            with contextlib.suppress(OSError):
-                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n":
-                    runs.add(pid)
-        return runs
-
-    def run(self):
-        while not self.ending.wait(0.05):
-            runs = self.look()
-            self.most = max(self.most, len(runs))
-            self.seen |= runs
-            self.looks += 1
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ending.set()
-        self.join(30)
 
 
 def send(stack, word):
