@@ -147,14 +147,18 @@ class Licence(threading.Thread):
         self.stack, self.most, self.looks, self.seen = stack, 0, 0, set()
         self.ending = threading.Event()
 
-    def look(self):
-        runs = set()
-        workers = [name for name in ("worker", "worker2") if name in self.stack.processes]
-        for pid in (pid for name in workers for pid in self.stack.children(name)):
-            with contextlib.suppress(OSError):
-                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n":
-                    runs.add(pid)
-        return runs
+    @staticmethod
+    def runs(pid):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n"
+        return False
+
+    def look(self, workers=("worker", "worker2")):
+        """The process ids of the runs at these workers, that all lived between two looks at each: what ends while we look
+        is not taken for the company of what begins."""
+        here = [name for name in workers if name in self.stack.processes]
+        first = [pid for name in here for pid in self.stack.children(name) if self.runs(pid)]
+        return {pid for pid in first if self.runs(pid)}
 
     def run(self):
         while not self.ending.wait(0.05):

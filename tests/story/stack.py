@@ -114,9 +114,10 @@ class Stack:
                 "worker": "worker/phagescan-worker", "cli": "cli/phagescan"}
 
     def __init__(self, engines=None, signatures=None, slots=2, options=None, start=("broker", "master", "worker"),
-                 engines_of=None):
+                 engines_of=None, within=None):
         self.options = options or {}
         self.engines_of = engines_of or {}  # of workers that differ, by name: worker, worker2
+        self.within = within or {}  # by name: a command that runs the program in another place and becomes it
         self.engines, self.signatures, self.slots, self.to_start = engines, signatures, slots, start
         self.processes = {}
 
@@ -141,11 +142,12 @@ class Stack:
     def __exit__(self, kind, value, trace):
         if kind:
             self.show_logs()
-        for name in ("worker2", "worker", "master2", "master", "broker"):
-            self.stop(name)
-        with contextlib.suppress(AttributeError):
-            self.postgres.stop()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        with contextlib.ExitStack() as rest:  # one that ends badly leaves none of the others behind
+            rest.callback(shutil.rmtree, self.dir, ignore_errors=True)
+            if hasattr(self, "postgres"):
+                rest.callback(self.postgres.stop)
+            for name in ("broker", "master", "master2", "worker", "worker2"):
+                rest.callback(self.stop, name)
 
     def show_logs(self):
         for log in sorted(self.dir.glob("*.log")):
@@ -168,7 +170,7 @@ class Stack:
                 program += ["--engines", ",".join(engines)]
             if self.signatures:
                 program += ["--signatures", str(self.signatures)]
-        return program + self.options.get(name, [])
+        return self.within.get(name, []) + program + self.options.get(name, [])
 
     def start(self, name, wait=True):
         ready_r, ready_w = os.pipe()
