@@ -77,6 +77,7 @@ static void hear(struct ps_drive *self, const struct ps_news *news, uint64_t now
     case PS_NEWS_FLEET:
         self->engines_ms = self->backfill_ms = 0;
         break;
+    case PS_NEWS_CANCEL: /* ours to say */
     case PS_NEWS_LOOK:
         break;
     }
@@ -95,7 +96,7 @@ static void hear_all(struct ps_drive *self, uint64_t now_ms)
     if (atomic_exchange(&self->hub->drive_missed, false)) {
         ps_log(PS_LOG_WARN, "drive-missed-news", "in_hand=%zu", ps_flights_n(self->flights));
         drive_forget(self);
-        self->open = atomic_load(&self->hub->counters.broker_ok);
+        self->open = ps_hub_any_open(self->hub);
     }
 
     unsigned nudged = atomic_exchange(&self->hub->nudged, 0);

@@ -26,10 +26,10 @@ bool drive_flush(struct ps_drive *self)
     for (; sent < self->unsent_n; sent++) {
         uint64_t jobs_n = self->unsent[sent]->asks_n;
         /* Said before it is tried: otherwise link could empty its box in between and never call. */
-        atomic_store(&self->hub->orders_full, true);
-        if (ps_mailbox_send(self->hub->orders, self->unsent[sent]) < 0)
+        atomic_store(&self->hub->lines[0].orders_full, true);
+        if (ps_mailbox_send(self->hub->lines[0].orders, self->unsent[sent]) < 0)
             break;
-        atomic_store(&self->hub->orders_full, false);
+        atomic_store(&self->hub->lines[0].orders_full, false);
         atomic_fetch_add(&self->hub->counters.submitted, jobs_n);
     }
     self->unsent_n -= sent;

@@ -17,6 +17,8 @@
 
 #include "proto/codec.h"
 
+#define PS_BROKERS_MAX 8 /* brokers of a master */
+
 #define PS_FINDINGS_N \
     131072 /* findings that wait for collect; over it link lets the session go: see link.c */
 #define PS_FINDINGS_BYTES (256u * 1024 * 1024) /* of them, in bytes */
@@ -56,6 +58,7 @@ enum ps_news_kind {
     PS_NEWS_CLOSED,   /* it is gone */
     PS_NEWS_ACCEPTED, /* jobs[] are in the broker's hands */
     PS_NEWS_BUSY,     /* jobs[] are not taken; again after retry_ms */
+    PS_NEWS_CANCEL,   /* drive -> link: that broker shall drop jobs[]: another has them */
     PS_NEWS_SETTLED,  /* jobs[] have a final result in the database */
     PS_NEWS_FLEET,    /* workers or offers changed */
     PS_NEWS_LOOK      /* a nudge: something else changed, see there */
@@ -63,7 +66,8 @@ enum ps_news_kind {
 
 struct ps_news {
     enum ps_news_kind kind;
-    uint64_t epoch;    /* SETTLED: in which it was committed */
+    unsigned broker;   /* OPENED, CLOSED, ACCEPTED, BUSY: which */
+    uint64_t epoch;    /* SETTLED: in which it was committed; CANCEL */
     uint32_t retry_ms; /* BUSY */
     uint32_t jobs_n;
     uint64_t jobs[];

@@ -76,16 +76,16 @@ static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
     if (r == 0)
         r = ps_drive_new(&self->drive, self->hub, s->conninfo, self->app, s->window, backfill);
     if (r == 0)
-        r = ps_feed_new(&self->feed, self->hub);
+        r = ps_feed_new(&self->feed, self->hub, 0);
     if (r == 0)
-        r = ps_uplink_new(&self->uplink, self->hub, s->where, s->name, grant);
+        r = ps_uplink_new(&self->uplink, self->hub, 0, s->where, s->name, grant);
     return r;
 }
 
 int ps_scan_new(struct ps_scan **ret_self, const struct ps_scan_settings *settings, struct ps_error *reterr)
 {
     PS_CLEANUP(ps_scan_free) struct ps_scan *self = PS_NEW(struct ps_scan);
-    int r = self ? ps_hub_new(&self->hub) : PS_ERR_NOMEM;
+    int r = self ? ps_hub_new(&self->hub, &settings->where->endpoint, 1) : PS_ERR_NOMEM;
 
     if (r == 0) {
         self->hub->suspect = suspect;
@@ -191,7 +191,7 @@ void ps_scan_stats(struct ps_scan *self, struct ps_scan_stats *ret_stats)
     *ret_stats = (struct ps_scan_stats){
         .epoch = ps_hub_epoch(self->hub),
         .database_ok = atomic_load(&c->database_ok),
-        .broker_ok = atomic_load(&c->broker_ok),
+        .broker_ok = ps_hub_any_open(self->hub),
         .submitted = atomic_load(&c->submitted),
         .in_hand = atomic_load(&c->in_hand),
         .waiting = ps_mailbox_n(self->hub->findings),
