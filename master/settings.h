@@ -22,7 +22,7 @@ struct ps_master_settings {
     char *database; /* libpq connection string */
     char *store;
     char *body_dir; /* below store */
-    char *broker;
+    struct ps_opt_list brokers; /* endpoints, at least one */
     char *key, *broker_key; /* CURVE certificates; NULL on ipc */
     bool insecure_tcp;      /* tcp without them is wanted */
     char *name;             /* host and pid */

@@ -182,14 +182,16 @@ static struct ps_fleet_engine *engine_of(struct draft *draft, const char *name)
 }
 
 /* Of several offers the one without a problem says most about the engine. */
-static void take_offer(struct draft *draft, const struct ps_fleet_offer *offer)
+static void take_offer(struct draft *draft, const struct ps_fleet_offer *offer, unsigned broker)
 {
     struct ps_fleet_engine *engine = engine_of(draft, offer->name);
 
     if (!engine)
         return;
-    if (offer->problem[0] == '\0')
+    if (offer->problem[0] == '\0') {
         engine->workers++;
+        engine->brokers |= 1u << broker;
+    }
     if (engine->offer.kind == 0 || (engine->offer.problem[0] && !offer->problem[0]))
         engine->offer = *offer;
 }
@@ -208,7 +210,7 @@ static void take_workers(struct draft *draft, const struct ps_msg_FLEET *word, u
             struct ps_fleet_offer *made = &draft->offers[draft->offers_n++];
             *made = put_offer(&draft->pool, &offer);
             to->offers_n++;
-            take_offer(draft, made);
+            take_offer(draft, made, broker);
         }
     }
 }

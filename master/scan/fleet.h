@@ -43,6 +43,7 @@ struct ps_fleet_engine {
     struct ps_fleet_offer
         offer;        /* version "", kind 0 when no worker ever offered it in this process's life */
     uint32_t workers; /* that offer it without a problem */
+    unsigned brokers; /* where those are: a bit for each of ps_fleet_snapshot.brokers */
     uint64_t queued, leased, reported, done, lost, oldest_ms;
     bool available;           /* workers > 0 */
     int64_t missing_since_us; /* real time since which no worker offers it; 0 while available */

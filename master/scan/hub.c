@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-static int make_line(struct ps_hub_line *line, unsigned broker)
+static int make_line(struct ps_hub_line *line, unsigned broker, const char *name)
 {
     const struct {
         struct ps_mailbox **box;
@@ -20,6 +20,9 @@ static int make_line(struct ps_hub_line *line, unsigned broker)
     };
 
     line->broker = broker;
+    line->name = ps_strf("%s", name);
+    if (!line->name)
+        return PS_ERR_NOMEM;
     line->feed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (line->feed_fd < 0)
         return ps_err_from_errno(errno);
@@ -49,7 +52,7 @@ int ps_hub_new(struct ps_hub **ret_self, const char *const *brokers, size_t brok
         (r = ps_mailbox_new(&self->news, PS_NEWS_N)) < 0)
         return r;
     for (unsigned i = 0; i < self->lines_n; i++)
-        if ((r = make_line(&self->lines[i], i)) < 0)
+        if ((r = make_line(&self->lines[i], i, brokers[i])) < 0)
             return r;
     if (ps_events_new(&self->events) < 0 || ps_fleet_new(&self->fleet, brokers, brokers_n) < 0)
         return PS_ERR_NOMEM;
@@ -64,6 +67,7 @@ static void free_line(struct ps_hub_line *line)
     ps_mailbox_free(&line->wishes, free);
     ps_mailbox_free(&line->pieces, free);
     ps_close_fd_p(&line->feed_fd);
+    free(line->name);
 }
 
 void ps_hub_free(struct ps_hub **self_p)

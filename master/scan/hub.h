@@ -23,7 +23,8 @@ struct ps_hub_counters {
 
 /* What belongs to one broker: its threads link and feed, and who speaks to them. */
 struct ps_hub_line {
-    unsigned broker;            /* number in ps_hub.lines and in ps_brokers */
+    unsigned broker;            /* number in ps_hub.lines, in ps_brokers and in ps_fleet */
+    char *name;                 /* the broker's endpoint; owned */
     struct ps_mailbox *orders;  /* struct ps_order: drive -> link */
     struct ps_mailbox *settled; /* struct ps_news: collect -> link */
     struct ps_mailbox *wishes;  /* struct ps_wish: link -> feed */

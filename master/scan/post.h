@@ -58,7 +58,6 @@ enum ps_news_kind {
     PS_NEWS_CLOSED,   /* it is gone */
     PS_NEWS_ACCEPTED, /* jobs[] are in the broker's hands */
     PS_NEWS_BUSY,     /* jobs[] are not taken; again after retry_ms */
-    PS_NEWS_CANCEL,   /* drive -> link: that broker shall drop jobs[]: another has them */
     PS_NEWS_SETTLED,  /* jobs[] have a final result in the database */
     PS_NEWS_FLEET,    /* workers or offers changed */
     PS_NEWS_LOOK      /* a nudge: something else changed, see there */
@@ -67,8 +66,10 @@ enum ps_news_kind {
 struct ps_news {
     enum ps_news_kind kind;
     unsigned broker;   /* OPENED, CLOSED, ACCEPTED, BUSY: which */
-    uint64_t epoch;    /* SETTLED: in which it was committed; CANCEL */
+    uint64_t epoch;    /* SETTLED: in which it was committed */
     uint32_t retry_ms; /* BUSY */
+    uint32_t dead_ms;  /* OPENED: the broker's */
+    char *limits;      /* OPENED: engines it limits, each with a NUL, ended by an empty one; owned; NULL: none */
     uint32_t jobs_n;
     uint64_t jobs[];
 };
@@ -91,6 +92,7 @@ struct ps_order {
     uint8_t sha256[PS_SHA256_BYTES];
     char type[PS_NAME_MAX + 1];
     uint32_t band, deadline_ms;
+    unsigned broker; /* that it is for */
     uint8_t *data; /* owned; NULL: workers FETCH it */
     size_t data_len;
     size_t asks_n; /* at most PS_ENGINES_MAX */

@@ -25,7 +25,9 @@ struct ps_store;
 
 struct ps_scan_settings {
     const char *conninfo;              /* libpq connection string; copied */
-    const struct ps_peer_where *where; /* the broker; endpoint and keys are copied, the context is lent */
+    const char *const *brokers; /* their endpoints, 1 to PS_BROKERS_MAX (post.h), each once; copied */
+    size_t brokers_n;
+    const struct ps_peer_where *where; /* how they are spoken to: keys are copied, the context is lent */
     struct ps_store *store;            /* the sample store, lent: only read from here */
     const char *name;                  /* host and pid: epoch holder and peer name; copied */
     bool standby;                /* for the log only: a standby and a master that finds another do the same */

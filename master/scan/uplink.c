@@ -48,13 +48,45 @@ void ps_uplink_free(struct ps_uplink **self_p)
     free(self);
 }
 
-/* News of this broker's, for drive. */
-static void tell_drive(struct ps_uplink *self, enum ps_news_kind kind)
+/* NULL for none, and without memory: *ret_failed. */
+static char *limits_of(const struct ps_msg_WELCOME *welcome, bool *ret_failed)
 {
-    struct ps_news *news = ps_news_new(kind, NULL, 0);
+    struct ps_list_limit list = welcome->limits;
+    struct ps_part_limit limit;
+    size_t bytes = 1;
 
-    if (news)
+    *ret_failed = false;
+    while (ps_limit_next(&list, &limit))
+        bytes += limit.engine.len + 1;
+    if (bytes == 1)
+        return NULL;
+    char *names = ps_alloc(1, bytes), *at = names; /* zero: NULs are there */
+    if (!names) {
+        *ret_failed = true;
+        return NULL;
+    }
+    list = welcome->limits;
+    while (ps_limit_next(&list, &limit)) {
+        memcpy(at, limit.engine.at, limit.engine.len);
+        at += limit.engine.len + 1;
+    }
+    return names;
+}
+
+static void tell_opened(struct ps_uplink *self, const struct ps_msg_WELCOME *welcome)
+{
+    struct ps_news *news = ps_news_new(PS_NEWS_OPENED, NULL, 0);
+    bool failed = false;
+
+    if (news) {
         news->broker = self->line->broker;
+        news->dead_ms = welcome->dead_ms;
+        news->limits = limits_of(welcome, &failed);
+    }
+    if (failed) {
+        ps_news_free(news);
+        news = NULL; /* drive starts afresh, and so do the sessions */
+    }
     ps_hub_tell_drive(self->hub, news);
 }
 
@@ -68,7 +100,7 @@ static void opened(struct ps_uplink *self, const struct ps_msg_WELCOME *welcome,
     atomic_store(&self->line->open, true);
     /* Without memory the next FLEET says it. */
     (void)ps_fleet_put_connected(self->hub->fleet, self->line->broker, true);
-    tell_drive(self, PS_NEWS_OPENED);
+    tell_opened(self, welcome);
 }
 
 static void closed(struct ps_uplink *self)
@@ -77,7 +109,10 @@ static void closed(struct ps_uplink *self)
     atomic_store(&self->line->open, false);
     /* Without memory it looks connected for a while. */
     (void)ps_fleet_put_connected(self->hub->fleet, self->line->broker, false);
-    tell_drive(self, PS_NEWS_CLOSED);
+    struct ps_news *news = ps_news_new(PS_NEWS_CLOSED, NULL, 0);
+    if (news)
+        news->broker = self->line->broker;
+    ps_hub_tell_drive(self->hub, news);
     ps_events_publish_fleet(self->hub->events);
 }
 

@@ -41,9 +41,6 @@ static int put_committed(struct ps_uplink *self, const struct ps_news *news)
         return 0;
     for (size_t i = 0; i < n; i++)
         leases[i] = (struct ps_part_lease_ref){.job = news->jobs[i]};
-    if (news->kind == PS_NEWS_CANCEL)
-        return ps_peer_put(self->peer,
-                           PS_MSG(CANCEL, .epoch = self->epoch, .leases = {.items = leases, .n = n}));
     return ps_peer_put(self->peer,
                        PS_MSG(COMMITTED, .epoch = self->epoch, .leases = {.items = leases, .n = n}));
 }

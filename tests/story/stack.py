@@ -146,13 +146,16 @@ class Stack:
             rest.callback(shutil.rmtree, self.dir, ignore_errors=True)
             if hasattr(self, "postgres"):
                 rest.callback(self.postgres.stop)
-            for name in ("broker", "master", "master2", "worker", "worker2"):
+            for name in ("broker", "broker2", "master", "master2", "worker", "worker2"):
                 rest.callback(self.stop, name)
 
     def show_logs(self):
         for log in sorted(self.dir.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-30:]
             sys.stderr.write(f"--- {log.name}\n" + "\n".join(lines) + "\n")
+
+    def broker_sock(self, name):
+        return str(self.state / "run" / f"{name}.sock")
 
     def command(self, name):
         program = [str(BUILD / self.PROGRAMS[name.rstrip("2")])]
@@ -161,6 +164,12 @@ class Stack:
             program += ["--database", self.postgres.conninfo, "--port", "0", "--api-sock", str(sock)]
             if name == "master2":
                 program += ["--standby"]
+            if "broker2" in self.to_start:
+                program += ["--broker", self.broker_sock("broker"), "--broker", self.broker_sock("broker2")]
+        if name == "broker2":
+            program += ["--listen", self.broker_sock(name)]
+        if name == "worker2" and "broker2" in self.to_start:
+            program += ["--broker", self.broker_sock("broker2")]
         if name.startswith("worker"):
             program += ["--engine-dir", str(BUILD / "engines"), "--enginehost", str(BUILD / "worker/host/phagescan-enginehost"),
                         "--slots", str(self.slots), "--tmp-dir", str(self.dir / "tmp"), "--account-services", "none",
