@@ -35,7 +35,8 @@ const struct ps_opt ps_master_options[] = {
      "PostgreSQL, as libpq's connection string; the private cluster of phagescan up without it."},
     {"store", 0, PS_OPT_TEXT, AT(store), 0, 0, NULL, "path", "Directory of the samples."},
     {"broker", 'b', PS_OPT_LIST, AT(brokers), 0, 0, NULL, "endpoint",
-     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine. May be repeated: jobs are shared "
+     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine. May be repeated: jobs "
+     "are shared "
      "out among all of them. Every master names the same ones in the same words."},
     {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path",
      "Our CURVE certificate, its secret beside it; needed on tcp."},
@@ -156,8 +157,8 @@ static int complete(struct ps_master_settings *self, const struct ps_layout *lay
     fill(&self->name, own_name());
     if (self->store)
         self->body_dir = ps_strf("%s/bodies", self->store);
-    if (!self->host || !self->api_sock || !self->www || !self->database || !self->store ||
-        !self->name || !self->body_dir || (self->mdp && !self->mdp_broker))
+    if (!self->host || !self->api_sock || !self->www || !self->database || !self->store || !self->name ||
+        !self->body_dir || (self->mdp && !self->mdp_broker))
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     int r = read_port(self, reterr);
     if (!r)

@@ -21,11 +21,11 @@ struct ps_master_settings {
     char *www;
     char *database; /* libpq connection string */
     char *store;
-    char *body_dir; /* below store */
+    char *body_dir;             /* below store */
     struct ps_opt_list brokers; /* endpoints, at least one */
-    char *key, *broker_key; /* CURVE certificates; NULL on ipc */
-    bool insecure_tcp;      /* tcp without them is wanted */
-    char *name;             /* host and pid */
+    char *key, *broker_key;     /* CURVE certificates; NULL on ipc */
+    bool insecure_tcp;          /* tcp without them is wanted */
+    char *name;                 /* host and pid */
     bool standby;
     uint64_t stale_ms;
     uint64_t max_sample_bytes;

@@ -10,13 +10,13 @@ enum state { GONE, AWAY, OPEN };
 
 struct broker {
     enum state state;
-    uint64_t passed_ms;                        /* AWAY: GONE from then on */
-    uint32_t dead_ms;                          /* as it told */
-    uint32_t run_ms;                           /* the longest that was given to it */
-    uint64_t size;                             /* the largest sample */
-    uint64_t given;                            /* the newest scan of which it was given something */
-    uint64_t moved;                            /* up to this scan others have its jobs for good */
-    uint8_t key[crypto_shorthash_KEYBYTES];    /* of its weights: made of its name */
+    uint64_t passed_ms;                     /* AWAY: GONE from then on */
+    uint32_t dead_ms;                       /* as it told */
+    uint32_t run_ms;                        /* the longest that was given to it */
+    uint64_t size;                          /* the largest sample */
+    uint64_t given;                         /* the newest scan of which it was given something */
+    uint64_t moved;                         /* up to this scan others have its jobs for good */
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* of its weights: made of its name */
 };
 
 /* An engine that is served or limited. */

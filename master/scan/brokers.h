@@ -19,9 +19,9 @@
 
 #include "master/scan/post.h"
 
-#define PS_BROKERS_DEAD_MS   5000  /* of a broker that has not said its own yet */
-#define PS_BROKERS_RUN_MS    60000 /* of a job whose run time the broker decides */
-#define PS_BROKERS_MARGIN_MS 10000 /* a lease lasts so much longer than its run, */
+#define PS_BROKERS_DEAD_MS   5000          /* of a broker that has not said its own yet */
+#define PS_BROKERS_RUN_MS    60000         /* of a job whose run time the broker decides */
+#define PS_BROKERS_MARGIN_MS 10000         /* a lease lasts so much longer than its run, */
 #define PS_BROKERS_RATE      (1024 * 1024) /* and so many bytes of the sample make it a second longer */
 
 struct ps_brokers;

@@ -218,7 +218,8 @@ static void turn(struct ps_drive *self)
         wait_after(self, r);
     else if (!more)
         (void)ps_hub_wait(self->hub, ps_mailbox_fd(self->hub->news),
-                          ps_brokers_any_open(self->brokers) && epoch ? rest_ms(self, ps_clock_mono_ms()) : PS_DRIVE_LOOK_MS);
+                          ps_brokers_any_open(self->brokers) && epoch ? rest_ms(self, ps_clock_mono_ms())
+                                                                      : PS_DRIVE_LOOK_MS);
 }
 
 static void *run(void *arg)

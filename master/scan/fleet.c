@@ -11,10 +11,10 @@
 
 /* What one broker said last. */
 struct part {
-    char *name;             /* owned */
-    bool connected;         /* it has answered and is not silent now */
-    uint64_t boot;          /* 0 before its first answer */
-    struct ps_buf record;   /* its FLEET, encoded */
+    char *name;               /* owned */
+    bool connected;           /* it has answered and is not silent now */
+    uint64_t boot;            /* 0 before its first answer */
+    struct ps_buf record;     /* its FLEET, encoded */
     struct ps_msg_FLEET word; /* the same, decoded: borrows from record */
 };
 
@@ -135,7 +135,8 @@ static struct need measure(const struct ps_fleet *self, const struct ps_fleet_sn
     return need;
 }
 
-static int draft_new(struct draft *ret_draft, const struct ps_fleet *self, const struct ps_fleet_snapshot *old)
+static int draft_new(struct draft *ret_draft, const struct ps_fleet *self,
+                     const struct ps_fleet_snapshot *old)
 {
     struct need need = measure(self, old);
     size_t workers_at = sizeof(struct ps_fleet_snapshot);
@@ -278,8 +279,8 @@ static bool offers_differ(const struct ps_fleet_offer *a, const struct ps_fleet_
 
 static bool workers_differ(const struct ps_fleet_worker *a, const struct ps_fleet_worker *b)
 {
-    if (a->session != b->session || a->broker != b->broker || a->slots != b->slots || a->window != b->window ||
-        a->offers_n != b->offers_n || strcmp(a->name, b->name) != 0 ||
+    if (a->session != b->session || a->broker != b->broker || a->slots != b->slots ||
+        a->window != b->window || a->offers_n != b->offers_n || strcmp(a->name, b->name) != 0 ||
         strcmp(a->isolation, b->isolation) != 0)
         return true;
     for (size_t i = 0; i < a->offers_n; i++)

@@ -66,7 +66,7 @@ struct ps_fleet_snapshot {
     uint64_t uptime_s; /* of the broker that is up longest */
     uint64_t jobs;     /* of all brokers, here and below */
     uint64_t late;
-    uint64_t at_ms;    /* monotonic time of this snapshot */
+    uint64_t at_ms; /* monotonic time of this snapshot */
     const struct ps_fleet_worker *workers;
     size_t workers_n;
     const struct ps_fleet_engine *engines; /* by name */

@@ -31,9 +31,9 @@ struct ps_hub_line {
     struct ps_mailbox *pieces;  /* struct ps_piece: feed -> link */
     int feed_fd;                /* eventfd: a wish waits for feed, or room for its pieces */
     atomic_bool open;           /* a session is open */
-    atomic_bool missed;         /* something it brought or should hear was dropped: the session is to begin anew */
-    atomic_bool orders_full;    /* drive waits until link has taken the orders */
-    atomic_bool pieces_full;    /* feed waits until link has taken the pieces */
+    atomic_bool missed; /* something it brought or should hear was dropped: the session is to begin anew */
+    atomic_bool orders_full; /* drive waits until link has taken the orders */
+    atomic_bool pieces_full; /* feed waits until link has taken the pieces */
 };
 
 struct ps_hub {
@@ -41,7 +41,7 @@ struct ps_hub {
     struct ps_mailbox *news;     /* struct ps_news: all -> drive */
     struct ps_hub_line lines[PS_BROKERS_MAX];
     unsigned lines_n;
-    int stop_fd;                 /* eventfd: readable for ever once the threads shall end */
+    int stop_fd; /* eventfd: readable for ever once the threads shall end */
     atomic_bool stopping;
 
     atomic_uint_fast64_t epoch; /* in which this master leads; 0: it does not */

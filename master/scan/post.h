@@ -69,7 +69,7 @@ struct ps_news {
     uint64_t epoch;    /* SETTLED: in which it was committed */
     uint32_t retry_ms; /* BUSY */
     uint32_t dead_ms;  /* OPENED: the broker's */
-    char *limits;      /* OPENED: engines it limits, each with a NUL, ended by an empty one; owned; NULL: none */
+    char *limits; /* OPENED: engines it limits, each with a NUL, ended by an empty one; owned; NULL: none */
     uint32_t jobs_n;
     uint64_t jobs[];
 };
@@ -93,7 +93,7 @@ struct ps_order {
     char type[PS_NAME_MAX + 1];
     uint32_t band, deadline_ms;
     unsigned broker; /* that it is for */
-    uint8_t *data; /* owned; NULL: workers FETCH it */
+    uint8_t *data;   /* owned; NULL: workers FETCH it */
     size_t data_len;
     size_t asks_n; /* at most PS_ENGINES_MAX */
     struct ps_order_ask asks[];

@@ -93,7 +93,8 @@ static void tell_opened(struct ps_uplink *self, const struct ps_msg_WELCOME *wel
 static void opened(struct ps_uplink *self, const struct ps_msg_WELCOME *welcome, bool resumed)
 {
     ps_log(PS_LOG_INFO, "broker-session", "broker=%s boot=%016llx resumed=%d restarted=%d",
-           PS_LOGQ(self->where.endpoint), (unsigned long long)welcome->boot, resumed, self->boot != 0 && self->boot != welcome->boot);
+           PS_LOGQ(self->where.endpoint), (unsigned long long)welcome->boot, resumed,
+           self->boot != 0 && self->boot != welcome->boot);
     self->boot = welcome->boot;
     self->grant_due = true;
     self->refused_told = false;
@@ -302,7 +303,8 @@ void ps_uplink_join(struct ps_uplink *self)
     if (!self->started)
         return;
     atomic_store(&self->ending, true);
-    (void)ps_mailbox_send(self->line->settled, &ps_news_look); /* wakes it; when the box is full it is awake */
-    (void)pthread_join(self->thread, NULL);                   /* fails only for a thread that is not ours */
+    (void)ps_mailbox_send(self->line->settled,
+                          &ps_news_look);   /* wakes it; when the box is full it is awake */
+    (void)pthread_join(self->thread, NULL); /* fails only for a thread that is not ours */
     self->started = false;
 }

@@ -115,7 +115,8 @@ static bool say_orders(struct ps_uplink *self)
             return false;
         ps_order_free(PS_TAKE(self->order));
     }
-    if (ps_mailbox_n(self->line->orders) < PS_ORDERS_N / 2 && atomic_exchange(&self->line->orders_full, false))
+    if (ps_mailbox_n(self->line->orders) < PS_ORDERS_N / 2 &&
+        atomic_exchange(&self->line->orders_full, false))
         ps_hub_tell_drive(self->hub, &ps_news_look);
     return true;
 }

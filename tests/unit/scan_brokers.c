@@ -32,12 +32,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int pick(struct ps_brokers *brokers, const char *engine, unsigned sample, uint64_t scan, uint64_t now_ms)
+static int pick(struct ps_brokers *brokers, const char *engine, unsigned sample, uint64_t scan,
+                uint64_t now_ms)
 {
     uint8_t sha256[PS_SHA256_BYTES] = {(uint8_t)sample, (uint8_t)(sample >> 8)};
 
     return ps_brokers_pick(
-        brokers, &(struct ps_brokers_job){.engine = engine, .sha256 = sha256, .scan = scan, .size = 3}, now_ms);
+        brokers, &(struct ps_brokers_job){.engine = engine, .sha256 = sha256, .scan = scan, .size = 3},
+        now_ms);
 }
 
 /* All engines of a sample at one broker, samples over all of them. */
