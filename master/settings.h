@@ -17,6 +17,8 @@ struct ps_master_settings {
     char *port_text; /* NULL: PS_MASTER_PORT or the next free one */
     uint16_t port;   /* from port_text */
     bool anywhere;
+    bool insecure_tcp; /* tcp without certificates is wanted */
+    bool standby;
     char *api_sock;
     char *www;
     char *database; /* libpq connection string */
@@ -24,9 +26,7 @@ struct ps_master_settings {
     char *body_dir;             /* below store */
     struct ps_opt_list brokers; /* endpoints, at least one */
     char *key, *broker_key;     /* CURVE certificates; NULL on ipc */
-    bool insecure_tcp;          /* tcp without them is wanted */
     char *name;                 /* host and pid */
-    bool standby;
     uint64_t stale_ms;
     uint64_t max_sample_bytes;
     uint64_t backfill_per_s;

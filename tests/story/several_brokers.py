@@ -72,7 +72,7 @@ def one_is_killed(stack):
     before = metric(stack, "phagescan_scan_results_total")
     with Licence(stack) as licence:
         receipts = send(stack, "killed")
-        home = until(lambda: next((n for n in ("worker", "worker2") if licence.look((n,))), None), 60, "a running job")
+        home = until(lambda: next((n for n in ("worker", "worker2") if licence.look((n,))), None), 120, "a running job")
         stack.kill("broker" if home == "worker" else "broker2")
         assert stack.api("GET", "/healthz").status == 200, "one broker is enough"
         check(stack, receipts, before, 60 + PASSED_S)
