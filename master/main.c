@@ -197,7 +197,7 @@ static int make_dirs(const struct ps_master_settings *settings, struct ps_error 
 static int make_scan(struct master *self, struct ps_error *reterr)
 {
     const struct ps_master_settings *settings = &self->settings;
-    struct ps_peer_where where = {.context = self->context, .endpoint = settings->broker};
+    struct ps_peer_where where = {.context = self->context};
 
     if (settings->key) {
         int r = ps_keys_load(&self->keys, settings->key, settings->broker_key, reterr);
@@ -205,10 +205,13 @@ static int make_scan(struct master *self, struct ps_error *reterr)
             return r;
         where.keys = &self->keys;
     }
-    if (ps_where_is_insecure(settings->broker, settings->key))
-        ps_log(PS_LOG_WARN, "insecure-tcp", "broker=%s detail=%s", PS_LOGQ(settings->broker),
-               PS_LOGQ("no CURVE: who is on the way can read samples and forge results"));
+    for (size_t i = 0; i < settings->brokers.n; i++)
+        if (ps_where_is_insecure(settings->brokers.at[i], settings->key))
+            ps_log(PS_LOG_WARN, "insecure-tcp", "broker=%s detail=%s", PS_LOGQ(settings->brokers.at[i]),
+                   PS_LOGQ("no CURVE: who is on the way can read samples and forge results"));
     struct ps_scan_settings scan = {.conninfo = settings->database,
+                                    .brokers = (const char *const *)settings->brokers.at,
+                                    .brokers_n = settings->brokers.n,
                                     .where = &where,
                                     .store = self->store,
                                     .name = settings->name,

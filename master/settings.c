@@ -12,6 +12,7 @@
 #include "base/layout.h"
 #include "base/mem.h"
 #include "master/mdp/service.h"
+#include "master/scan/post.h"
 #include "master/web/text.h"
 #include "proto/peer/where.h"
 
@@ -33,8 +34,10 @@ const struct ps_opt ps_master_options[] = {
     {"database", 'd', PS_OPT_TEXT, AT(database), 0, 0, NULL, "conninfo",
      "PostgreSQL, as libpq's connection string; the private cluster of phagescan up without it."},
     {"store", 0, PS_OPT_TEXT, AT(store), 0, 0, NULL, "path", "Directory of the samples."},
-    {"broker", 'b', PS_OPT_TEXT, AT(broker), 0, 0, NULL, "endpoint",
-     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine."},
+    {"broker", 'b', PS_OPT_LIST, AT(brokers), 0, 0, NULL, "endpoint",
+     "The broker: a path, ipc://PATH or tcp://HOST:PORT; default ipc on this machine. May be repeated: jobs "
+     "are shared "
+     "out among all of them. Every master names the same ones in the same words."},
     {"key", 0, PS_OPT_TEXT, AT(key), 0, 0, NULL, "path",
      "Our CURVE certificate, its secret beside it; needed on tcp."},
     {"broker-key", 0, PS_OPT_TEXT, AT(broker_key), 0, 0, NULL, "path", "The broker's public certificate."},
@@ -117,6 +120,30 @@ static int check(const struct ps_master_settings *self, struct ps_error *reterr)
     return check_host(self, reterr);
 }
 
+/* A name that stands there twice would be two brokers that are one: its limits would count twice. */
+static int check_twins(const struct ps_opt_list *brokers, struct ps_error *reterr)
+{
+    for (size_t i = 0; i < brokers->n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(brokers->at[i], brokers->at[j]) == 0)
+                return ps_error_set(reterr, PS_ERR_INVALID, "--broker %s is there twice", brokers->at[i]);
+    return 0;
+}
+
+static int settle_brokers(struct ps_master_settings *self, const struct ps_layout *layout,
+                          struct ps_error *reterr)
+{
+    int r = 0;
+
+    if (self->brokers.n == 0)
+        r = ps_opts_set(ps_master_options, self, "broker", layout->broker_sock, reterr);
+    if (r == 0 && self->brokers.n > PS_BROKERS_MAX)
+        r = ps_error_set(reterr, PS_ERR_LIMIT, "more than %d brokers", PS_BROKERS_MAX);
+    for (size_t i = 0; i < self->brokers.n && r == 0; i++)
+        r = ps_where_settle(&self->brokers.at[i], self->key, self->broker_key, self->insecure_tcp, reterr);
+    return r ? r : check_twins(&self->brokers, reterr);
+}
+
 static int complete(struct ps_master_settings *self, const struct ps_layout *layout, struct ps_error *reterr)
 {
     /* Two masters on one machine can't share a socket. */
@@ -125,18 +152,17 @@ static int complete(struct ps_master_settings *self, const struct ps_layout *lay
     fill(&self->www, ps_strf("%s/www", layout->lib));
     fill(&self->database, ps_strf("host=%s/pg dbname=phagescan user=phagescan", layout->run));
     fill(&self->store, ps_strf("%s", layout->store));
-    fill(&self->broker, ps_strf("ipc://%s", layout->broker_sock));
     if (self->mdp)
         fill(&self->mdp_broker, ps_strf("ipc://%s", layout->mdp_sock));
     fill(&self->name, own_name());
     if (self->store)
         self->body_dir = ps_strf("%s/bodies", self->store);
-    if (!self->host || !self->api_sock || !self->www || !self->database || !self->store || !self->broker ||
-        !self->name || !self->body_dir || (self->mdp && !self->mdp_broker))
+    if (!self->host || !self->api_sock || !self->www || !self->database || !self->store || !self->name ||
+        !self->body_dir || (self->mdp && !self->mdp_broker))
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     int r = read_port(self, reterr);
     if (!r)
-        r = ps_where_settle(&self->broker, self->key, self->broker_key, self->insecure_tcp, reterr);
+        r = settle_brokers(self, layout, reterr);
     return r ? r : check(self, reterr);
 }
 

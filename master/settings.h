@@ -17,17 +17,17 @@ struct ps_master_settings {
     char *port_text; /* NULL: PS_MASTER_PORT or the next free one */
     uint16_t port;   /* from port_text */
     bool anywhere;
-    bool insecure_tcp; /* to the broker by tcp without keys is wanted */
+    bool insecure_tcp; /* tcp without certificates is wanted */
+    bool standby;
+    bool mdp; /* serve Majordomo clients; naming the endpoint turns it on too */
     char *api_sock;
     char *www;
     char *database; /* libpq connection string */
     char *store;
-    char *body_dir; /* below store */
-    char *broker;
-    char *key, *broker_key; /* CURVE certificates; NULL on ipc */
-    char *name;             /* host and pid */
-    bool standby;
-    bool mdp; /* serve Majordomo clients; naming the endpoint turns it on too */
+    char *body_dir;             /* below store */
+    struct ps_opt_list brokers; /* endpoints, at least one */
+    char *key, *broker_key;     /* CURVE certificates; NULL on ipc */
+    char *name;                 /* host and pid */
     uint64_t stale_ms;
     uint64_t max_sample_bytes;
     uint64_t backfill_per_s;

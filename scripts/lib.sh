@@ -13,7 +13,7 @@ packages_build=(gcc g++ libc6-dev meson ninja-build pkg-config libczmq-dev libzm
     libseccomp-dev libfuzzy-dev libtlsh-dev uthash-dev libssl-dev zlib1g-dev)
 packages_run=(postgresql clamav-testfiles ca-certificates curl)
 packages_test=(libcmocka-dev clang clang-format clang-tidy clamav clamav-daemon clamdscan chromium python3 zip procps
-    strace gnuplot-nox ccache python3-zmq)
+    strace gnuplot-nox ccache iproute2 python3-zmq)
 # Peers of bench/run dispatch, and what counts for it; installed by it alone.
 packages_bench=(nats-server rabbitmq-server librabbitmq-dev celery python3-celery redis-server linux-perf valgrind)
 

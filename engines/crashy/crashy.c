@@ -209,13 +209,18 @@ static enum ps_found do_socket(struct scan *scan)
     return wall(scan, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "Wall.Socket");
 }
 
+/* Bears a name meanwhile, by which a test counts such runs from outside. */
 static enum ps_found do_slow(struct scan *scan)
 {
     long ms = atol(scan->argument);
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    char name[16] = "";
 
+    (void)prctl(PR_GET_NAME, name);
+    (void)prctl(PR_SET_NAME, "crashy-slow");
     while (nanosleep(&left, &left) && errno == EINTR)
         continue;
+    (void)prctl(PR_SET_NAME, name);
     return PS_FOUND_UNDETECTED;
 }
 

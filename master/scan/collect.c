@@ -70,7 +70,7 @@ static void flush_unsent(struct ps_collect *self)
 {
     size_t sent = 0;
 
-    while (sent < self->unsent_n && ps_mailbox_send(self->hub->settled, self->unsent[sent]) == 0)
+    while (sent < self->unsent_n && ps_hub_tell_settled(self->hub, self->unsent[sent]) == 0)
         sent++;
     self->unsent_n -= sent;
     memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(void *));
@@ -98,7 +98,7 @@ static void tell_settled(struct ps_collect *self, struct ps_finding *const *find
     /* Without memory or room the broker does not hear of it now: a resumed session brings the results once more. */
     if (!for_link || self->unsent_n == PS_SETTLED_N) {
         ps_news_free(for_link);
-        atomic_store(&self->hub->findings_missed, true);
+        ps_hub_miss(self->hub);
     } else {
         self->unsent[self->unsent_n++] = for_link;
     }

@@ -18,7 +18,11 @@ int ps_drive_new(struct ps_drive **ret_self, struct ps_hub *hub, const char *con
     self->backfill_per_s = backfill_per_s;
     for (size_t i = 0; i < PS_BANDS_N; i++)
         self->bands[i].window = windows[i] ? windows[i] : defaults[i];
-    if (ps_pg_new(&self->pg, conninfo, app) < 0 || ps_flights_new(&self->flights) < 0)
+    const char *names[PS_BROKERS_MAX];
+    for (unsigned i = 0; i < hub->lines_n; i++)
+        names[i] = hub->lines[i].name;
+    if (ps_pg_new(&self->pg, conninfo, app) < 0 || ps_flights_new(&self->flights) < 0 ||
+        ps_brokers_new(&self->brokers, names, hub->lines_n) < 0)
         return PS_ERR_NOMEM;
     *ret_self = PS_TAKE(self);
     return 0;
@@ -39,6 +43,7 @@ void ps_drive_free(struct ps_drive **self_p)
     if (self->flights)
         drive_forget(self);
     ps_flights_free(&self->flights);
+    ps_brokers_free(&self->brokers);
     ps_pg_free(&self->pg);
     free(self);
 }
@@ -56,11 +61,11 @@ static void hear(struct ps_drive *self, const struct ps_news *news, uint64_t now
 {
     switch (news->kind) {
     case PS_NEWS_OPENED:
-        self->open = true;
+        ps_brokers_opened(self->brokers, news->broker, news->dead_ms, news->limits);
         drive_forget(self);
         break;
     case PS_NEWS_CLOSED:
-        self->open = false;
+        ps_brokers_closed(self->brokers, news->broker, now_ms);
         drive_forget(self);
         break;
     case PS_NEWS_ACCEPTED:
@@ -76,10 +81,30 @@ static void hear(struct ps_drive *self, const struct ps_news *news, uint64_t now
         break;
     case PS_NEWS_FLEET:
         self->engines_ms = self->backfill_ms = 0;
+        drive_serve(self);
         break;
     case PS_NEWS_LOOK:
         break;
     }
+}
+
+/* A session that came or went may have been among what was missed. Its limits are not known then: all begin anew. */
+static void hear_missed(struct ps_drive *self, uint64_t now_ms)
+{
+    bool anew = false;
+
+    for (unsigned i = 0; i < self->hub->lines_n; i++) {
+        bool open = atomic_load(&self->hub->lines[i].open);
+        if (!open)
+            ps_brokers_closed(self->brokers, i, now_ms);
+        else if (self->hub->lines_n == 1) /* limits don't matter there */
+            ps_brokers_opened(self->brokers, i, 0, NULL);
+        else
+            anew |= !ps_brokers_is_open(self->brokers, i);
+    }
+    if (anew)
+        ps_hub_miss(self->hub);
+    drive_serve(self);
 }
 
 static void hear_all(struct ps_drive *self, uint64_t now_ms)
@@ -95,7 +120,7 @@ static void hear_all(struct ps_drive *self, uint64_t now_ms)
     if (atomic_exchange(&self->hub->drive_missed, false)) {
         ps_log(PS_LOG_WARN, "drive-missed-news", "in_hand=%zu", ps_flights_n(self->flights));
         drive_forget(self);
-        self->open = atomic_load(&self->hub->counters.broker_ok);
+        hear_missed(self, now_ms);
     }
 
     unsigned nudged = atomic_exchange(&self->hub->nudged, 0);
@@ -114,7 +139,7 @@ static void check_broker(struct ps_drive *self, uint64_t now_ms)
     PS_CLEANUP(ps_fleet_snapshot_unref) struct ps_fleet_snapshot *fleet = ps_fleet_get(self->hub->fleet);
 
     if (!fleet->connected || fleet->jobs > 0 || ps_flights_n(self->flights) == 0 || self->unsent_n > 0 ||
-        ps_mailbox_n(self->hub->news) > 0) {
+        ps_mailbox_n(self->hub->news) > 0 || ps_brokers_hold(self->brokers, now_ms)) {
         self->idle_since_ms = 0;
         return;
     }
@@ -173,11 +198,16 @@ static void turn(struct ps_drive *self)
     hear_all(self, now_ms);
     if (epoch != self->epoch) {
         drive_forget(self);
+        ps_brokers_begin(self->brokers, now_ms);
         self->epoch = epoch;
     }
     if (epoch != 0) {
         r = drive_engines(self, now_ms, &error);
-        if (r == 0 && self->open) {
+        if (ps_brokers_tick(self->brokers, now_ms)) {
+            ps_log(PS_LOG_INFO, "jobs-move", "scans=%zu", ps_flights_n(self->flights));
+            drive_forget(self);
+        }
+        if (r == 0 && ps_brokers_any_open(self->brokers)) {
             more = drive_feed(self, now_ms, &r, &error);
             check_broker(self, now_ms);
         }
@@ -188,7 +218,8 @@ static void turn(struct ps_drive *self)
         wait_after(self, r);
     else if (!more)
         (void)ps_hub_wait(self->hub, ps_mailbox_fd(self->hub->news),
-                          self->open && epoch ? rest_ms(self, ps_clock_mono_ms()) : PS_DRIVE_LOOK_MS);
+                          ps_brokers_any_open(self->brokers) && epoch ? rest_ms(self, ps_clock_mono_ms())
+                                                                      : PS_DRIVE_LOOK_MS);
 }
 
 static void *run(void *arg)

@@ -1,6 +1,18 @@
 /* What drive does about engines: rows for those that are offered, back-fill for those that came back. */
 #include "master/scan/drive_private.h"
 
+void drive_serve(struct ps_drive *self)
+{
+    PS_CLEANUP(ps_fleet_snapshot_unref) struct ps_fleet_snapshot *fleet = NULL;
+
+    if (self->hub->lines_n == 1)
+        return;
+    fleet = ps_fleet_get(self->hub->fleet);
+    ps_brokers_serve_none(self->brokers);
+    for (size_t i = 0; i < fleet->engines_n; i++)
+        ps_brokers_serve(self->brokers, fleet->engines[i].offer.name, fleet->engines[i].brokers);
+}
+
 static int see_engine(struct ps_drive *self, const struct ps_fleet_engine *engine, struct ps_error *reterr)
 {
     PS_PG_PARAMS struct ps_pg_params params;

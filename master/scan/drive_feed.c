@@ -25,16 +25,76 @@ bool drive_flush(struct ps_drive *self)
 
     for (; sent < self->unsent_n; sent++) {
         uint64_t jobs_n = self->unsent[sent]->asks_n;
+        struct ps_hub_line *line = &self->hub->lines[self->unsent[sent]->broker];
         /* Said before it is tried: otherwise link could empty its box in between and never call. */
-        atomic_store(&self->hub->orders_full, true);
-        if (ps_mailbox_send(self->hub->orders, self->unsent[sent]) < 0)
+        atomic_store(&line->orders_full, true);
+        if (ps_mailbox_send(line->orders, self->unsent[sent]) < 0)
             break;
-        atomic_store(&self->hub->orders_full, false);
+        atomic_store(&line->orders_full, false);
         atomic_fetch_add(&self->hub->counters.submitted, jobs_n);
     }
     self->unsent_n -= sent;
     memmove(self->unsent, self->unsent + sent, self->unsent_n * sizeof(void *));
     return self->unsent_n == 0;
+}
+
+/* Takes the asks out of whole that are for a broker, as an order of their own. NULL without memory. */
+static struct ps_order *part_for(const struct ps_order *whole, const int *picked, int broker, size_t asks_n)
+{
+    struct ps_order *part = ps_order_new(asks_n);
+    size_t n = 0;
+
+    if (!part)
+        return NULL;
+    memcpy(part, whole, sizeof(*part));
+    part->asks_n = asks_n;
+    part->broker = (unsigned)broker;
+    part->data = NULL;
+    part->data_len = 0;
+    for (size_t i = 0; i < whole->asks_n; i++)
+        if (picked[i] == broker)
+            part->asks[n++] = whole->asks[i];
+    if (whole->data) { /* without memory workers FETCH it */
+        part->data = ps_alloc(1, whole->data_len);
+        if (part->data) {
+            memcpy(part->data, whole->data, whole->data_len);
+            part->data_len = whole->data_len;
+        }
+    }
+    return part;
+}
+
+/* Sends each broker its part of a scan. Takes order. Jobs that wait are in the book like the others: they count, and are
+ * read again when it is forgotten. There is room: rows hold at most PS_DRIVE_PULL_N scans. */
+static int share_out(struct ps_drive *self, struct ps_order *order, uint64_t now_ms)
+{
+    int picked[PS_ENGINES_MAX], r = 0;
+    size_t counts[PS_BROKERS_MAX] = {0};
+
+    for (size_t i = 0; i < order->asks_n; i++) {
+        const struct ps_brokers_job job = {.engine = order->asks[i].engine,
+                                           .sha256 = order->sha256,
+                                           .scan = order->scan,
+                                           .size = order->size,
+                                           .run_ms = order->asks[i].run_ms};
+        picked[i] = ps_brokers_pick(self->brokers, &job, now_ms);
+        if (picked[i] >= 0)
+            counts[picked[i]]++;
+    }
+    for (unsigned b = 0; b < self->hub->lines_n && r == 0; b++) {
+        if (counts[b] == order->asks_n) {
+            order->broker = b;
+            self->unsent[self->unsent_n++] = order;
+            return 0;
+        }
+        struct ps_order *part = counts[b] ? part_for(order, picked, (int)b, counts[b]) : NULL;
+        if (part)
+            self->unsent[self->unsent_n++] = part;
+        else if (counts[b])
+            r = PS_ERR_NOMEM;
+    }
+    ps_order_free(order);
+    return r;
 }
 
 static int send_scan(struct ps_drive *self, const PGresult *rows, int row, int span, uint64_t now_ms)
@@ -51,11 +111,11 @@ static int send_scan(struct ps_drive *self, const PGresult *rows, int row, int s
     if (order->band >= PS_BANDS_N)
         order->band = PS_BAND_IDLE; /* the table does not check it */
     r = ps_flights_send(self->flights, order->scan, order->band, jobs, order->asks_n, now_ms);
-    if (r < 0)
+    if (r < 0) {
         ps_order_free(order);
-    else
-        self->unsent[self->unsent_n++] = order; /* there is room: rows hold at most PS_DRIVE_PULL_N scans */
-    return r;
+        return r;
+    }
+    return share_out(self, order, now_ms);
 }
 
 /* Sends scans again that the broker was too busy for, or did not answer about. Those that are finished by now come

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "db/pg.h"
 #include "master/ingest/ingest.h"
+#include "master/scan/brokers.h"
 #include "master/scan/drive.h"
 #include "master/scan/flights.h"
 
@@ -27,7 +28,7 @@ struct ps_drive {
     bool started;
     struct ps_flights *flights;
     struct drive_band bands[PS_BANDS_N];
-    bool open;              /* a session with the broker */
+    struct ps_brokers *brokers;
     uint64_t epoch;         /* in which the book was made */
     uint64_t sweep_ms;      /* next look behind a cursor */
     unsigned sweeps_n;      /* such looks so far: bands take turns */
@@ -35,7 +36,8 @@ struct ps_drive {
     uint64_t idle_since_ms; /* the broker has no job but we think it has; 0: it has */
     bool failing;           /* the database failed: logged once */
 
-    struct ps_order *unsent[PS_DRIVE_PULL_N]; /* orders that link had no room for, oldest first */
+    /* Orders that a link had no room for, oldest first: each scan of a pull may go to several brokers. */
+    struct ps_order *unsent[PS_DRIVE_PULL_N * PS_BROKERS_MAX];
     size_t unsent_n;
 
     /* Engines. */
@@ -57,7 +59,9 @@ void drive_forget(struct ps_drive *self);
 /* Offers orders that link had no room for. True when none is left. */
 bool drive_flush(struct ps_drive *self);
 
-/* drive_engines.c: what is due about engines. 0 or the database's error. */
+/* drive_engines.c: tells the table of brokers whose workers serve what. */
+void drive_serve(struct ps_drive *self);
+/* What is due about engines. 0 or the database's error. */
 int drive_engines(struct ps_drive *self, uint64_t now_ms, struct ps_error *reterr);
 
 #endif

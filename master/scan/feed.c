@@ -12,7 +12,8 @@
 #define REST_MS 1000
 
 struct ps_feed {
-    struct ps_hub *hub; /* lent */
+    struct ps_hub *hub;       /* lent */
+    struct ps_hub_line *line; /* of its broker; lent */
     pthread_t thread;
     bool started;
     struct ps_wish *active[PS_FEED_OPEN_N]; /* samples open, in order of arrival */
@@ -21,13 +22,14 @@ struct ps_feed {
     struct ps_piece *unsent; /* link had no room for it; NULL: none */
 };
 
-int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub)
+int ps_feed_new(struct ps_feed **ret_self, struct ps_hub *hub, unsigned broker)
 {
     struct ps_feed *self = PS_NEW(struct ps_feed);
 
     if (!self)
         return PS_ERR_NOMEM;
     self->hub = hub;
+    self->line = &hub->lines[broker];
     *ret_self = self;
     return 0;
 }
@@ -61,10 +63,10 @@ static bool flush(struct ps_feed *self)
     if (!self->unsent)
         return true;
     /* Said before it is tried: otherwise link could empty its box in between and never call. */
-    atomic_store(&self->hub->pieces_full, true);
-    if (ps_mailbox_send(self->hub->pieces, self->unsent) < 0)
+    atomic_store(&self->line->pieces_full, true);
+    if (ps_mailbox_send(self->line->pieces, self->unsent) < 0)
         return false;
-    atomic_store(&self->hub->pieces_full, false);
+    atomic_store(&self->line->pieces_full, false);
     self->unsent = NULL;
     return true;
 }
@@ -149,7 +151,7 @@ static bool step(struct ps_feed *self)
 
     if (!flush(self))
         return false;
-    if (self->active_n < PS_FEED_OPEN_N && ps_mailbox_take(self->hub->wishes, &wish, 1) == 1) {
+    if (self->active_n < PS_FEED_OPEN_N && ps_mailbox_take(self->line->wishes, &wish, 1) == 1) {
         open_wish(self, wish);
         return true;
     }
@@ -165,8 +167,8 @@ static void *run(void *arg)
 
     while (!ps_hub_stopping(self->hub))
         if (!step(self)) {
-            (void)ps_hub_wait(self->hub, self->hub->feed_fd, REST_MS); /* whatever woke us, step looks */
-            ps_hub_clear(self->hub->feed_fd);
+            (void)ps_hub_wait(self->hub, self->line->feed_fd, REST_MS); /* whatever woke us, step looks */
+            ps_hub_clear(self->line->feed_fd);
         }
     return NULL;
 }

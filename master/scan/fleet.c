@@ -9,9 +9,21 @@
 #include "base/mem.h"
 #include "proto/codec.h"
 
+/* What one broker said last. */
+struct part {
+    char *name;               /* owned */
+    bool connected;           /* it has answered and is not silent now */
+    uint64_t boot;            /* 0 before its first answer */
+    struct ps_buf record;     /* its FLEET, encoded */
+    struct ps_msg_FLEET word; /* the same, decoded: borrows from record */
+};
+
 struct ps_fleet {
     pthread_mutex_t lock; /* guards newest, the pointer: a snapshot itself never changes */
     struct ps_fleet_snapshot *newest;
+    pthread_mutex_t put_lock; /* guards parts, and that a snapshot is made of one state of them */
+    struct part *parts;
+    size_t parts_n;
 };
 
 /* All text of a snapshot lies in one block behind it: measured first, then copied. */
@@ -52,10 +64,12 @@ static struct ps_fleet_offer put_offer(struct pool *pool, const struct ps_part_o
     };
 }
 
-static struct ps_fleet_worker put_worker(struct pool *pool, const struct ps_part_worker *worker)
+static struct ps_fleet_worker put_worker(struct pool *pool, const struct ps_part_worker *worker,
+                                         unsigned broker)
 {
     return (struct ps_fleet_worker){
         .name = put_bytes(pool, worker->name),
+        .broker = broker,
         .session = worker->session,
         .slots = worker->slots,
         .window = worker->window,
@@ -74,62 +88,78 @@ struct draft {
     struct ps_fleet_worker *workers;
     struct ps_fleet_offer *offers;
     struct ps_fleet_engine *engines;
+    struct ps_fleet_broker *brokers;
     size_t offers_n;
     struct pool pool;
 };
 
-static void measure(const struct ps_msg_FLEET *word, const struct ps_fleet_snapshot *old,
-                    size_t *ret_offers_n, size_t *ret_text_n)
+/* What a snapshot of these words needs. */
+struct need {
+    size_t workers_n, offers_n;
+    struct pool text; /* measures */
+};
+
+static void measure_word(struct need *need, const struct ps_msg_FLEET *word)
 {
-    struct pool pool = {0};
     struct ps_part_worker worker;
     struct ps_part_offer offer;
     struct ps_part_load load;
     struct ps_list_worker workers = word->workers;
     struct ps_list_load loads = word->loads;
 
-    *ret_offers_n = 0;
     while (ps_worker_next(&workers, &worker)) {
-        (void)put_worker(&pool, &worker); /* measures only, here and below */
+        (void)put_worker(&need->text, &worker, 0); /* measures only, here and below */
+        need->workers_n++;
         while (ps_offer_next(&worker.engines, &offer)) {
-            (void)put_offer(&pool, &offer);
-            (*ret_offers_n)++;
+            (void)put_offer(&need->text, &offer);
+            need->offers_n++;
         }
     }
     while (ps_load_next(&loads, &load))
-        (void)put_bytes(&pool, load.engine);
-    for (size_t i = 0; i < old->engines_n; i++) {
-        const struct ps_fleet_offer *last = &old->engines[i].offer;
-        pool.bytes_n += strlen(last->name) + strlen(last->version) + strlen(last->definitions) +
-                        strlen(last->origin) + strlen(last->problem) + 5;
-    }
-    *ret_text_n = pool.bytes_n;
+        (void)put_bytes(&need->text, load.engine);
 }
 
-static int draft_new(struct draft *ret_draft, const struct ps_msg_FLEET *word,
+static struct need measure(const struct ps_fleet *self, const struct ps_fleet_snapshot *old)
+{
+    struct need need = {0};
+
+    for (size_t i = 0; i < self->parts_n; i++) {
+        measure_word(&need, &self->parts[i].word);
+        need.text.bytes_n += strlen(self->parts[i].name) + 1;
+    }
+    for (size_t i = 0; i < old->engines_n; i++) {
+        const struct ps_fleet_offer *last = &old->engines[i].offer;
+        need.text.bytes_n += strlen(last->name) + strlen(last->version) + strlen(last->definitions) +
+                             strlen(last->origin) + strlen(last->problem) + 5;
+    }
+    return need;
+}
+
+static int draft_new(struct draft *ret_draft, const struct ps_fleet *self,
                      const struct ps_fleet_snapshot *old)
 {
-    size_t offers_n, text_n;
+    struct need need = measure(self, old);
+    size_t workers_at = sizeof(struct ps_fleet_snapshot);
+    size_t engines_at = workers_at + need.workers_n * sizeof(struct ps_fleet_worker);
+    size_t offers_at = engines_at + PS_ENGINES_MAX * sizeof(struct ps_fleet_engine);
+    size_t brokers_at = offers_at + need.offers_n * sizeof(struct ps_fleet_offer);
+    size_t text_at = brokers_at + self->parts_n * sizeof(struct ps_fleet_broker);
 
-    measure(word, old, &offers_n, &text_n);
-    size_t head_n = sizeof(struct ps_fleet_snapshot);
-    size_t workers_n = word->workers.n * sizeof(struct ps_fleet_worker);
-    size_t engines_n = PS_ENGINES_MAX * sizeof(struct ps_fleet_engine);
-    size_t offers_bytes = offers_n * sizeof(struct ps_fleet_offer);
-
-    char *block = ps_alloc(1, head_n + workers_n + engines_n + offers_bytes + text_n);
+    char *block = ps_alloc(1, text_at + need.text.bytes_n);
     if (!block)
         return PS_ERR_NOMEM;
     *ret_draft = (struct draft){
         .snapshot = (void *)block,
-        .workers = (void *)(block + head_n),
-        .engines = (void *)(block + head_n + workers_n),
-        .offers = (void *)(block + head_n + workers_n + engines_n),
-        .pool = {.at = block + head_n + workers_n + engines_n + offers_bytes},
+        .workers = (void *)(block + workers_at),
+        .engines = (void *)(block + engines_at),
+        .offers = (void *)(block + offers_at),
+        .brokers = (void *)(block + brokers_at),
+        .pool = {.at = block + text_at},
     };
     atomic_init(&ret_draft->snapshot->refs, 1);
     ret_draft->snapshot->workers = ret_draft->workers;
     ret_draft->snapshot->engines = ret_draft->engines;
+    ret_draft->snapshot->brokers = ret_draft->brokers;
     return 0;
 }
 
@@ -153,19 +183,21 @@ static struct ps_fleet_engine *engine_of(struct draft *draft, const char *name)
 }
 
 /* Of several offers the one without a problem says most about the engine. */
-static void take_offer(struct draft *draft, const struct ps_fleet_offer *offer)
+static void take_offer(struct draft *draft, const struct ps_fleet_offer *offer, unsigned broker)
 {
     struct ps_fleet_engine *engine = engine_of(draft, offer->name);
 
     if (!engine)
         return;
-    if (offer->problem[0] == '\0')
+    if (offer->problem[0] == '\0') {
         engine->workers++;
+        engine->brokers |= 1u << broker;
+    }
     if (engine->offer.kind == 0 || (engine->offer.problem[0] && !offer->problem[0]))
         engine->offer = *offer;
 }
 
-static void take_workers(struct draft *draft, const struct ps_msg_FLEET *word)
+static void take_workers(struct draft *draft, const struct ps_msg_FLEET *word, unsigned broker)
 {
     struct ps_list_worker workers = word->workers;
     struct ps_part_worker worker;
@@ -173,13 +205,13 @@ static void take_workers(struct draft *draft, const struct ps_msg_FLEET *word)
 
     while (ps_worker_next(&workers, &worker)) {
         struct ps_fleet_worker *to = &draft->workers[draft->snapshot->workers_n++];
-        *to = put_worker(&draft->pool, &worker);
+        *to = put_worker(&draft->pool, &worker, broker);
         to->offers = &draft->offers[draft->offers_n];
         while (ps_offer_next(&worker.engines, &offer)) {
             struct ps_fleet_offer *made = &draft->offers[draft->offers_n++];
             *made = put_offer(&draft->pool, &offer);
             to->offers_n++;
-            take_offer(draft, made);
+            take_offer(draft, made, broker);
         }
     }
 }
@@ -193,12 +225,12 @@ static void take_loads(struct draft *draft, const struct ps_msg_FLEET *word)
         struct ps_fleet_engine *engine = engine_of(draft, put_bytes(&draft->pool, load.engine));
         if (!engine)
             continue;
-        engine->queued = load.queued;
-        engine->leased = load.leased;
-        engine->reported = load.reported;
-        engine->done = load.done;
-        engine->lost = load.lost;
-        engine->oldest_ms = load.oldest_ms;
+        engine->queued += load.queued;
+        engine->leased += load.leased;
+        engine->reported += load.reported;
+        engine->done += load.done;
+        engine->lost += load.lost;
+        engine->oldest_ms = PS_MAX(engine->oldest_ms, load.oldest_ms);
     }
 }
 
@@ -247,8 +279,8 @@ static bool offers_differ(const struct ps_fleet_offer *a, const struct ps_fleet_
 
 static bool workers_differ(const struct ps_fleet_worker *a, const struct ps_fleet_worker *b)
 {
-    if (a->session != b->session || a->slots != b->slots || a->window != b->window ||
-        a->offers_n != b->offers_n || strcmp(a->name, b->name) != 0 ||
+    if (a->session != b->session || a->broker != b->broker || a->slots != b->slots ||
+        a->window != b->window || a->offers_n != b->offers_n || strcmp(a->name, b->name) != 0 ||
         strcmp(a->isolation, b->isolation) != 0)
         return true;
     for (size_t i = 0; i < a->offers_n; i++)
@@ -259,9 +291,11 @@ static bool workers_differ(const struct ps_fleet_worker *a, const struct ps_flee
 
 static bool snapshots_differ(const struct ps_fleet_snapshot *a, const struct ps_fleet_snapshot *b)
 {
-    if (a->connected != b->connected || a->boot != b->boot || a->workers_n != b->workers_n ||
-        a->engines_n != b->engines_n)
+    if (a->brokers_n != b->brokers_n || a->workers_n != b->workers_n || a->engines_n != b->engines_n)
         return true;
+    for (size_t i = 0; i < a->brokers_n; i++)
+        if (a->brokers[i].connected != b->brokers[i].connected || a->brokers[i].boot != b->brokers[i].boot)
+            return true;
     for (size_t i = 0; i < a->workers_n; i++)
         if (workers_differ(&a->workers[i], &b->workers[i]))
             return true;
@@ -277,48 +311,97 @@ static void replace(struct ps_fleet *self, struct ps_fleet_snapshot *by)
     ps_fleet_snapshot_unref(&old);
 }
 
-int ps_fleet_put(struct ps_fleet *self, uint64_t boot, const struct ps_msg_FLEET *word, bool *ret_changed)
+static void take_part(struct draft *draft, const struct part *part, unsigned broker)
+{
+    struct ps_fleet_snapshot *snapshot = draft->snapshot;
+
+    draft->brokers[broker] = (struct ps_fleet_broker){
+        .name = keep_text(draft, part->name),
+        .connected = part->connected,
+        .boot = part->boot,
+        .uptime_s = part->word.uptime_s,
+        .jobs = part->word.jobs,
+        .late = part->word.late,
+    };
+    snapshot->brokers_n++;
+    snapshot->connected |= part->connected;
+    snapshot->uptime_s = PS_MAX(snapshot->uptime_s, part->word.uptime_s);
+    snapshot->jobs += part->word.jobs;
+    snapshot->late += part->word.late;
+    take_workers(draft, &part->word, broker);
+    take_loads(draft, &part->word);
+}
+
+/* A new snapshot of what all parts say. Under put_lock. */
+static int rebuild(struct ps_fleet *self, bool *ret_changed)
 {
     PS_CLEANUP(ps_fleet_snapshot_unref) struct ps_fleet_snapshot *old = ps_fleet_get(self);
     struct draft draft;
-    int r = draft_new(&draft, word, old);
+    int r = draft_new(&draft, self, old);
 
     if (r < 0)
         return r;
-    draft.snapshot->connected = true;
-    draft.snapshot->boot = boot;
-    draft.snapshot->uptime_s = word->uptime_s;
-    draft.snapshot->jobs = word->jobs;
-    draft.snapshot->late = word->late;
+    for (size_t i = 0; i < self->parts_n; i++)
+        take_part(&draft, &self->parts[i], (unsigned)i);
+    draft.snapshot->boot = self->parts[0].boot;
     draft.snapshot->at_ms = ps_clock_mono_ms();
-    take_workers(&draft, word);
-    take_loads(&draft, word);
     take_memory(&draft, old);
-
     *ret_changed = snapshots_differ(old, draft.snapshot);
     replace(self, draft.snapshot);
     return 0;
 }
 
-/* Only the link thread puts, so nothing gets between the reading of the old one and its replacement. */
-int ps_fleet_put_connected(struct ps_fleet *self, bool connected)
+/* Keeps a word in a block of its own: the other brokers' next words need it. */
+static int keep_word(struct part *part, const struct ps_msg_FLEET *word)
 {
-    PS_CLEANUP(ps_fleet_snapshot_unref) struct ps_fleet_snapshot *old = ps_fleet_get(self);
-    struct ps_msg_FLEET nobody = {.uptime_s = old->uptime_s, .jobs = old->jobs, .late = old->late};
-    struct draft draft;
-    int r = draft_new(&draft, &nobody, old);
+    struct ps_msg msg = {.id = PS_MSG_FLEET, .FLEET = *word};
+    struct ps_bytes frame;
+    struct ps_buf record;
 
-    if (r < 0)
-        return r;
-    draft.snapshot->connected = connected;
-    draft.snapshot->boot = old->boot;
-    draft.snapshot->uptime_s = old->uptime_s;
-    draft.snapshot->jobs = old->jobs;
-    draft.snapshot->late = old->late;
-    draft.snapshot->at_ms = ps_clock_mono_ms();
-    take_memory(&draft, old);
-    replace(self, draft.snapshot);
+    ps_buf_init(&record, PS_FRAME_MAX);
+    if (ps_msg_put(&record, &msg) < 0) {
+        ps_buf_fini(&record);
+        return PS_ERR_NOMEM;
+    }
+    frame = (struct ps_bytes){record.data, record.len};
+    if (ps_msg_next(&frame, &msg) != 1) {
+        ps_buf_fini(&record);
+        return PS_ERR_INVALID;
+    }
+    ps_buf_fini(&part->record);
+    part->record = record;
+    part->word = msg.FLEET;
     return 0;
+}
+
+int ps_fleet_put(struct ps_fleet *self, unsigned broker, uint64_t boot, const struct ps_msg_FLEET *word,
+                 bool *ret_changed)
+{
+    struct part *part = &self->parts[broker];
+
+    pthread_mutex_lock(&self->put_lock);
+    int r = keep_word(part, word);
+    if (r == 0) {
+        part->connected = true;
+        part->boot = boot;
+        r = rebuild(self, ret_changed);
+    }
+    pthread_mutex_unlock(&self->put_lock);
+    return r;
+}
+
+int ps_fleet_put_connected(struct ps_fleet *self, unsigned broker, bool connected)
+{
+    struct part *part = &self->parts[broker];
+    bool changed;
+
+    pthread_mutex_lock(&self->put_lock);
+    part->connected = connected;
+    part->word = (struct ps_msg_FLEET){
+        .uptime_s = part->word.uptime_s, .jobs = part->word.jobs, .late = part->word.late};
+    int r = rebuild(self, &changed);
+    pthread_mutex_unlock(&self->put_lock);
+    return r;
 }
 
 struct ps_fleet_snapshot *ps_fleet_get(struct ps_fleet *self)
@@ -346,19 +429,30 @@ const struct ps_fleet_engine *ps_fleet_engine_find(const struct ps_fleet_snapsho
     return NULL;
 }
 
-int ps_fleet_new(struct ps_fleet **ret_self)
+int ps_fleet_new(struct ps_fleet **ret_self, const char *const *brokers, size_t brokers_n)
 {
-    struct ps_fleet *self = PS_NEW(struct ps_fleet);
-    struct ps_fleet_snapshot *empty = PS_NEW(struct ps_fleet_snapshot);
+    PS_CLEANUP(ps_fleet_free) struct ps_fleet *self = PS_NEW(struct ps_fleet);
+    bool changed;
 
-    if (!self || !empty || pthread_mutex_init(&self->lock, NULL) != 0) {
-        free(self);
-        free(empty);
+    if (!self)
         return PS_ERR_NOMEM;
+    (void)pthread_mutex_init(&self->lock, NULL); /* of the default kind neither fails on Linux */
+    (void)pthread_mutex_init(&self->put_lock, NULL);
+    self->newest = PS_NEW(struct ps_fleet_snapshot);
+    self->parts = ps_alloc(brokers_n, sizeof(*self->parts));
+    if (!self->newest || !self->parts)
+        return PS_ERR_NOMEM;
+    atomic_init(&self->newest->refs, 1);
+    for (; self->parts_n < brokers_n; self->parts_n++) {
+        struct part *part = &self->parts[self->parts_n];
+        ps_buf_init(&part->record, PS_FRAME_MAX);
+        part->name = ps_strf("%s", brokers[self->parts_n]);
+        if (!part->name)
+            return PS_ERR_NOMEM;
     }
-    atomic_init(&empty->refs, 1);
-    self->newest = empty;
-    *ret_self = self;
+    if (rebuild(self, &changed) < 0)
+        return PS_ERR_NOMEM;
+    *ret_self = PS_TAKE(self);
     return 0;
 }
 
@@ -369,6 +463,12 @@ void ps_fleet_free(struct ps_fleet **self_p)
     if (!self)
         return;
     ps_fleet_snapshot_unref(&self->newest);
-    (void)pthread_mutex_destroy(&self->lock); /* nobody holds it: the threads are gone */
+    for (size_t i = 0; i < self->parts_n; i++) {
+        ps_buf_fini(&self->parts[i].record);
+        free(self->parts[i].name);
+    }
+    free(self->parts);
+    (void)pthread_mutex_destroy(&self->lock); /* nobody holds them: the threads are gone */
+    (void)pthread_mutex_destroy(&self->put_lock);
     free(self);
 }

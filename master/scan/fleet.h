@@ -1,6 +1,6 @@
-/* master/scan/fleet.h: workers, engines and queues as the broker told them last.
+/* master/scan/fleet.h: workers, engines and queues as the brokers told them last, as one picture.
  *
- * The link thread puts; any thread gets a snapshot: plain data, read-only, shared by reference count, so that
+ * The link threads put; any thread gets a snapshot: plain data, read-only, shared by reference count, so that
  * a web loop may hold it over a whole answer. Also the memory of engines that were offered once and are not
  * now: since when they are missing (in this process's life; at most PS_ENGINES_MAX of them). */
 #ifndef PS_MASTER_SCAN_FLEET_H
@@ -27,6 +27,7 @@ struct ps_fleet_offer {
 
 struct ps_fleet_worker {
     const char *name;
+    unsigned broker; /* that it works for: see ps_fleet_snapshot.brokers */
     uint64_t session;
     uint32_t slots, window; /* jobs at once; leases held at most */
     uint32_t held, running; /* leases */
@@ -42,28 +43,42 @@ struct ps_fleet_engine {
     struct ps_fleet_offer
         offer;        /* version "", kind 0 when no worker ever offered it in this process's life */
     uint32_t workers; /* that offer it without a problem */
+    unsigned brokers; /* where those are: a bit for each of ps_fleet_snapshot.brokers */
     uint64_t queued, leased, reported, done, lost, oldest_ms;
     bool available;           /* workers > 0 */
     int64_t missing_since_us; /* real time since which no worker offers it; 0 while available */
 };
 
-struct ps_fleet_snapshot {
-    atomic_int refs;   /* through ps_fleet_get and ps_fleet_snapshot_unref only */
-    bool connected;    /* the broker has answered and is not silent now; the rest is its last word */
-    uint64_t boot;     /* the broker's boot id; 0 before the first answer */
-    uint64_t uptime_s; /* the broker's age when it spoke */
+/* A broker, by its last word. */
+struct ps_fleet_broker {
+    const char *name;  /* its endpoint */
+    bool connected;    /* it has answered and is not silent now */
+    uint64_t boot;     /* its boot id; 0 before the first answer */
+    uint64_t uptime_s; /* its age when it spoke */
     uint64_t jobs;     /* in its memory */
     uint64_t late;     /* results that came late or twice */
-    uint64_t at_ms;    /* monotonic time of this snapshot */
+};
+
+struct ps_fleet_snapshot {
+    atomic_int refs;   /* through ps_fleet_get and ps_fleet_snapshot_unref only */
+    bool connected;    /* a broker is connected */
+    uint64_t boot;     /* the first broker's */
+    uint64_t uptime_s; /* of the broker that is up longest */
+    uint64_t jobs;     /* of all brokers, here and below */
+    uint64_t late;
+    uint64_t at_ms; /* monotonic time of this snapshot */
     const struct ps_fleet_worker *workers;
     size_t workers_n;
     const struct ps_fleet_engine *engines; /* by name */
     size_t engines_n;
+    const struct ps_fleet_broker *brokers; /* in the order of the settings */
+    size_t brokers_n;
 };
 
 struct ps_fleet; /* holds the newest snapshot; any thread */
 
-int ps_fleet_new(struct ps_fleet **ret_self);
+/* brokers: their names, at least one; copied. */
+int ps_fleet_new(struct ps_fleet **ret_self, const char *const *brokers, size_t brokers_n);
 void ps_fleet_free(struct ps_fleet **self_p);
 
 /* The newest snapshot, never NULL (an empty one, not connected, before the first word). The caller unrefs. */
@@ -74,10 +89,11 @@ void ps_fleet_snapshot_unref(struct ps_fleet_snapshot **snapshot_p);
 const struct ps_fleet_engine *ps_fleet_engine_find(const struct ps_fleet_snapshot *snapshot,
                                                    const char *name);
 
-/* Makes the broker's word (decoded) the newest snapshot: the link thread only. *ret_changed: a worker or an
- * offer came, went or changed (counters alone are no change). 0 or PS_ERR_NOMEM, then the old one stays. */
-int ps_fleet_put(struct ps_fleet *self, uint64_t boot, const struct ps_msg_FLEET *word, bool *ret_changed);
-/* The connection came or went: nothing is known of workers then, engines are remembered. */
-int ps_fleet_put_connected(struct ps_fleet *self, bool connected);
+/* Makes a broker's word (decoded) part of the newest snapshot: the link threads, each for its broker. *ret_changed: a
+ * worker or an offer came, went or changed (counters alone are no change). 0 or PS_ERR_NOMEM, then the old one stays. */
+int ps_fleet_put(struct ps_fleet *self, unsigned broker, uint64_t boot, const struct ps_msg_FLEET *word,
+                 bool *ret_changed);
+/* The connection came or went: nothing is known of that broker's workers then, engines are remembered. */
+int ps_fleet_put_connected(struct ps_fleet *self, unsigned broker, bool connected);
 
 #endif

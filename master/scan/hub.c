@@ -7,34 +7,67 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-int ps_hub_new(struct ps_hub **ret_self)
+static int make_line(struct ps_hub_line *line, unsigned broker, const char *name)
 {
-    PS_CLEANUP(ps_hub_free) struct ps_hub *self = PS_NEW(struct ps_hub);
-
-    if (!self)
-        return PS_ERR_NOMEM;
-    self->stop_fd = self->feed_fd = -1;
-    self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    self->feed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->stop_fd < 0 || self->feed_fd < 0)
-        return ps_err_from_errno(errno);
-
     const struct {
         struct ps_mailbox **box;
         size_t limit_n;
     } boxes[] = {
-        {&self->findings, PS_FINDINGS_N}, {&self->news, PS_NEWS_N},     {&self->orders, PS_ORDERS_N},
-        {&self->settled, PS_SETTLED_N},   {&self->wishes, PS_WISHES_N}, {&self->pieces, PS_PIECES_N},
+        {&line->orders, PS_ORDERS_N},
+        {&line->settled, PS_SETTLED_N},
+        {&line->wishes, PS_WISHES_N},
+        {&line->pieces, PS_PIECES_N},
     };
+
+    line->broker = broker;
+    line->name = ps_strf("%s", name);
+    if (!line->name)
+        return PS_ERR_NOMEM;
+    line->feed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (line->feed_fd < 0)
+        return ps_err_from_errno(errno);
     for (size_t i = 0; i < PS_ARRAY_N(boxes); i++) {
         int r = ps_mailbox_new(boxes[i].box, boxes[i].limit_n);
         if (r < 0)
             return r;
     }
-    if (ps_events_new(&self->events) < 0 || ps_fleet_new(&self->fleet) < 0)
+    return 0;
+}
+
+int ps_hub_new(struct ps_hub **ret_self, const char *const *brokers, size_t brokers_n)
+{
+    PS_CLEANUP(ps_hub_free) struct ps_hub *self = PS_NEW(struct ps_hub);
+    int r = 0;
+
+    assert(brokers_n > 0 && brokers_n <= PS_BROKERS_MAX);
+    if (!self)
+        return PS_ERR_NOMEM;
+    for (size_t i = 0; i < brokers_n; i++)
+        self->lines[i].feed_fd = -1;
+    self->lines_n = (unsigned)brokers_n;
+    self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->stop_fd < 0)
+        return ps_err_from_errno(errno);
+    if ((r = ps_mailbox_new(&self->findings, PS_FINDINGS_N)) < 0 ||
+        (r = ps_mailbox_new(&self->news, PS_NEWS_N)) < 0)
+        return r;
+    for (unsigned i = 0; i < self->lines_n; i++)
+        if ((r = make_line(&self->lines[i], i, brokers[i])) < 0)
+            return r;
+    if (ps_events_new(&self->events) < 0 || ps_fleet_new(&self->fleet, brokers, brokers_n) < 0)
         return PS_ERR_NOMEM;
     *ret_self = PS_TAKE(self);
     return 0;
+}
+
+static void free_line(struct ps_hub_line *line)
+{
+    ps_mailbox_free(&line->orders, ps_order_free);
+    ps_mailbox_free(&line->settled, ps_news_free);
+    ps_mailbox_free(&line->wishes, free);
+    ps_mailbox_free(&line->pieces, free);
+    ps_close_fd_p(&line->feed_fd);
+    free(line->name);
 }
 
 void ps_hub_free(struct ps_hub **self_p)
@@ -45,14 +78,11 @@ void ps_hub_free(struct ps_hub **self_p)
         return;
     ps_mailbox_free(&self->findings, ps_finding_free);
     ps_mailbox_free(&self->news, ps_news_free);
-    ps_mailbox_free(&self->orders, ps_order_free);
-    ps_mailbox_free(&self->settled, ps_news_free);
-    ps_mailbox_free(&self->wishes, free);
-    ps_mailbox_free(&self->pieces, free);
+    for (unsigned i = 0; i < self->lines_n; i++)
+        free_line(&self->lines[i]);
     ps_events_free(&self->events);
     ps_fleet_free(&self->fleet);
     ps_close_fd_p(&self->stop_fd);
-    ps_close_fd_p(&self->feed_fd);
     free(self);
 }
 
@@ -88,8 +118,9 @@ void ps_hub_set_epoch(struct ps_hub *self, uint64_t epoch)
 {
     atomic_store(&self->epoch, epoch);
     ps_hub_tell_drive(self, &ps_news_look);
-    /* Link looks too: when its box is full it is awake anyway. */
-    (void)ps_mailbox_send(self->settled, &ps_news_look);
+    /* Links look too: one whose box is full is awake anyway. */
+    for (unsigned i = 0; i < self->lines_n; i++)
+        (void)ps_mailbox_send(self->lines[i].settled, &ps_news_look);
 }
 
 uint64_t ps_hub_epoch(const struct ps_hub *self)
@@ -101,6 +132,35 @@ void ps_hub_suspect(struct ps_hub *self, uint64_t epoch)
 {
     if (self->suspect)
         self->suspect(self->suspect_arg, epoch);
+}
+
+int ps_hub_tell_settled(struct ps_hub *self, struct ps_news *news)
+{
+    /* Copies first: the news are not ours any more once they are sent. */
+    for (unsigned i = 1; i < self->lines_n; i++) {
+        struct ps_news *copy = ps_news_new(PS_NEWS_SETTLED, news->jobs, news->jobs_n);
+        if (copy)
+            copy->epoch = news->epoch;
+        if (copy && ps_mailbox_send(self->lines[i].settled, copy) == 0)
+            continue;
+        ps_news_free(copy);
+        atomic_store(&self->lines[i].missed, true);
+    }
+    return ps_mailbox_send(self->lines[0].settled, news);
+}
+
+void ps_hub_miss(struct ps_hub *self)
+{
+    for (unsigned i = 0; i < self->lines_n; i++)
+        atomic_store(&self->lines[i].missed, true);
+}
+
+bool ps_hub_any_open(const struct ps_hub *self)
+{
+    for (unsigned i = 0; i < self->lines_n; i++)
+        if (atomic_load(&self->lines[i].open))
+            return true;
+    return false;
 }
 
 void ps_hub_tell_drive(struct ps_hub *self, struct ps_news *news)

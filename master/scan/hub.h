@@ -18,19 +18,31 @@ struct ps_store;
 struct ps_hub_counters {
     atomic_uint_fast64_t submitted, results, repeated, verdicts, batches, lost, backfilled, chunks, bad;
     atomic_uint_fast64_t in_hand; /* jobs in the broker's hands, by drive's book */
-    atomic_bool database_ok, broker_ok;
+    atomic_bool database_ok;
+};
+
+/* What belongs to one broker: its threads link and feed, and who speaks to them. */
+struct ps_hub_line {
+    unsigned broker;            /* number in ps_hub.lines, in ps_brokers and in ps_fleet */
+    char *name;                 /* the broker's endpoint; owned */
+    struct ps_mailbox *orders;  /* struct ps_order: drive -> link */
+    struct ps_mailbox *settled; /* struct ps_news: collect -> link */
+    struct ps_mailbox *wishes;  /* struct ps_wish: link -> feed */
+    struct ps_mailbox *pieces;  /* struct ps_piece: feed -> link */
+    int feed_fd;                /* eventfd: a wish waits for feed, or room for its pieces */
+    atomic_bool open;           /* a session is open */
+    atomic_bool missed; /* something it brought or should hear was dropped: the session is to begin anew */
+    atomic_bool orders_full; /* drive waits until link has taken the orders */
+    atomic_bool pieces_full; /* feed waits until link has taken the pieces */
 };
 
 struct ps_hub {
-    struct ps_mailbox *findings; /* struct ps_finding: link -> collect */
+    struct ps_mailbox *findings; /* struct ps_finding: links -> collect */
     struct ps_mailbox *news;     /* struct ps_news: all -> drive */
-    struct ps_mailbox *orders;   /* struct ps_order: drive -> link */
-    struct ps_mailbox *settled;  /* struct ps_news: collect -> link */
-    struct ps_mailbox *wishes;   /* struct ps_wish: link -> feed */
-    struct ps_mailbox *pieces;   /* struct ps_piece: feed -> link */
-    int stop_fd;                 /* eventfd: readable for ever once the threads shall end */
+    struct ps_hub_line lines[PS_BROKERS_MAX];
+    unsigned lines_n;
+    int stop_fd; /* eventfd: readable for ever once the threads shall end */
     atomic_bool stopping;
-    int feed_fd; /* eventfd: a wish waits for feed, or room for its pieces */
 
     atomic_uint_fast64_t epoch; /* in which this master leads; 0: it does not */
     void (*suspect)(void *arg,
@@ -38,10 +50,7 @@ struct ps_hub {
     void *suspect_arg;
 
     atomic_size_t findings_bytes; /* in the mailbox and in collect's hands */
-    atomic_bool findings_missed;  /* link had to drop some: the session is to be resumed when there is room */
     atomic_bool drive_missed;     /* news for drive were dropped: it starts afresh */
-    atomic_bool orders_full;      /* drive waits until link has taken the orders */
-    atomic_bool pieces_full;      /* feed waits until link has taken the pieces */
     atomic_uint nudged;           /* bands with new scans, a bit each */
 
     struct ps_events *events;
@@ -50,7 +59,8 @@ struct ps_hub {
     struct ps_hub_counters counters;
 };
 
-int ps_hub_new(struct ps_hub **ret_self);
+/* brokers: their names (endpoints), 1 to PS_BROKERS_MAX; copied. */
+int ps_hub_new(struct ps_hub **ret_self, const char *const *brokers, size_t brokers_n);
 /* The threads must have ended. Frees mailboxes with what is in them, events and fleet. */
 void ps_hub_free(struct ps_hub **self_p);
 /* Tells all threads to end. */
@@ -61,6 +71,13 @@ void ps_hub_set_epoch(struct ps_hub *self, uint64_t epoch);
 uint64_t ps_hub_epoch(const struct ps_hub *self);
 void ps_hub_suspect(struct ps_hub *self, uint64_t epoch);
 
+/* Gives settled jobs to all links: a broker that has a job which another brought the result of drops it. Takes news on
+ * success; PS_ERR_BUSY: the first broker's link has no room now. One of the others that has none begins a new session,
+ * in which it is told what is open. */
+int ps_hub_tell_settled(struct ps_hub *self, struct ps_news *news);
+/* Something was lost on the way: all sessions begin anew when there is room. */
+void ps_hub_miss(struct ps_hub *self);
+bool ps_hub_any_open(const struct ps_hub *self);
 /* Sends news to drive and takes them; when they don't fit drive will start afresh. NULL (no memory) counts as such. */
 void ps_hub_tell_drive(struct ps_hub *self, struct ps_news *news);
 /* Waits until fd (-1: none) is readable, the threads shall end, or timeout_ms passed. True: they shall end. */

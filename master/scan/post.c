@@ -170,8 +170,12 @@ struct ps_news *ps_news_new(enum ps_news_kind kind, const uint64_t *jobs, size_t
 
 void ps_news_free(void *self)
 {
-    if (self != &ps_news_look)
-        free(self);
+    struct ps_news *news = self;
+
+    if (!news || news == &ps_news_look)
+        return;
+    free(news->limits);
+    free(news);
 }
 
 struct ps_order *ps_order_new(size_t asks_n)

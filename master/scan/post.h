@@ -17,6 +17,8 @@
 
 #include "proto/codec.h"
 
+#define PS_BROKERS_MAX 8 /* brokers of a master */
+
 #define PS_FINDINGS_N \
     131072 /* findings that wait for collect; over it link lets the session go: see link.c */
 #define PS_FINDINGS_BYTES (256u * 1024 * 1024) /* of them, in bytes */
@@ -63,8 +65,11 @@ enum ps_news_kind {
 
 struct ps_news {
     enum ps_news_kind kind;
+    unsigned broker;   /* OPENED, CLOSED, ACCEPTED, BUSY: which */
     uint64_t epoch;    /* SETTLED: in which it was committed */
     uint32_t retry_ms; /* BUSY */
+    uint32_t dead_ms;  /* OPENED: the broker's */
+    char *limits; /* OPENED: engines it limits, each with a NUL, ended by an empty one; owned; NULL: none */
     uint32_t jobs_n;
     uint64_t jobs[];
 };
@@ -87,7 +92,8 @@ struct ps_order {
     uint8_t sha256[PS_SHA256_BYTES];
     char type[PS_NAME_MAX + 1];
     uint32_t band, deadline_ms;
-    uint8_t *data; /* owned; NULL: workers FETCH it */
+    unsigned broker; /* that it is for */
+    uint8_t *data;   /* owned; NULL: workers FETCH it */
     size_t data_len;
     size_t asks_n; /* at most PS_ENGINES_MAX */
     struct ps_order_ask asks[];

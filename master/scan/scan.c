@@ -18,8 +18,9 @@ struct ps_scan {
     struct ps_leader *leader;
     struct ps_collect *collect;
     struct ps_drive *drive;
-    struct ps_feed *feed;
-    struct ps_uplink *uplink;
+    struct ps_feed *feeds[PS_BROKERS_MAX]; /* one a broker */
+    struct ps_uplink *uplinks[PS_BROKERS_MAX];
+    size_t brokers_n;
     struct ps_ingest *ingest; /* lent; NULL: none */
     char app[PS_LEADER_APP_MAX];
     bool standby;
@@ -75,19 +76,23 @@ static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
         r = ps_collect_new(&self->collect, self->hub, s->conninfo, self->app);
     if (r == 0)
         r = ps_drive_new(&self->drive, self->hub, s->conninfo, self->app, s->window, backfill);
-    if (r == 0)
-        r = ps_feed_new(&self->feed, self->hub);
-    if (r == 0)
-        r = ps_uplink_new(&self->uplink, self->hub, s->where, s->name, grant);
+    for (unsigned i = 0; i < self->brokers_n && r == 0; i++) {
+        struct ps_peer_where where = *s->where;
+        where.endpoint = s->brokers[i];
+        r = ps_feed_new(&self->feeds[i], self->hub, i);
+        if (r == 0)
+            r = ps_uplink_new(&self->uplinks[i], self->hub, i, &where, s->name, grant);
+    }
     return r;
 }
 
 int ps_scan_new(struct ps_scan **ret_self, const struct ps_scan_settings *settings, struct ps_error *reterr)
 {
     PS_CLEANUP(ps_scan_free) struct ps_scan *self = PS_NEW(struct ps_scan);
-    int r = self ? ps_hub_new(&self->hub) : PS_ERR_NOMEM;
+    int r = self ? ps_hub_new(&self->hub, settings->brokers, settings->brokers_n) : PS_ERR_NOMEM;
 
     if (r == 0) {
+        self->brokers_n = settings->brokers_n;
         self->hub->suspect = suspect;
         self->hub->suspect_arg = self;
         self->hub->store = settings->store;
@@ -108,10 +113,13 @@ void ps_scan_use_ingest(struct ps_scan *self, struct ps_ingest *ingest)
 
 int ps_scan_start(struct ps_scan *self, struct ps_error *reterr)
 {
-    int r = ps_uplink_start(self->uplink);
+    int r = 0;
 
-    if (r == 0)
-        r = ps_feed_start(self->feed);
+    for (size_t i = 0; i < self->brokers_n && r == 0; i++) {
+        r = ps_uplink_start(self->uplinks[i]);
+        if (r == 0)
+            r = ps_feed_start(self->feeds[i]);
+    }
     if (r == 0)
         r = ps_collect_start(self->collect);
     if (r == 0)
@@ -135,9 +143,11 @@ void ps_scan_stop(struct ps_scan *self)
         return;
     ps_hub_stop(self->hub);
     ps_drive_join(self->drive);
-    ps_feed_join(self->feed);
+    for (size_t i = 0; i < self->brokers_n; i++)
+        ps_feed_join(self->feeds[i]);
     ps_collect_join(self->collect);
-    ps_uplink_join(self->uplink);
+    for (size_t i = 0; i < self->brokers_n; i++)
+        ps_uplink_join(self->uplinks[i]);
     ps_leader_stop(self->leader);
     self->running = false;
 }
@@ -149,8 +159,10 @@ void ps_scan_free(struct ps_scan **self_p)
     if (!self)
         return;
     ps_scan_stop(self);
-    ps_uplink_free(&self->uplink);
-    ps_feed_free(&self->feed);
+    for (size_t i = 0; i < self->brokers_n; i++) {
+        ps_uplink_free(&self->uplinks[i]);
+        ps_feed_free(&self->feeds[i]);
+    }
     ps_drive_free(&self->drive);
     ps_collect_free(&self->collect);
     ps_leader_free(&self->leader);
@@ -191,7 +203,7 @@ void ps_scan_stats(struct ps_scan *self, struct ps_scan_stats *ret_stats)
     *ret_stats = (struct ps_scan_stats){
         .epoch = ps_hub_epoch(self->hub),
         .database_ok = atomic_load(&c->database_ok),
-        .broker_ok = atomic_load(&c->broker_ok),
+        .broker_ok = ps_hub_any_open(self->hub),
         .submitted = atomic_load(&c->submitted),
         .in_hand = atomic_load(&c->in_hand),
         .waiting = ps_mailbox_n(self->hub->findings),

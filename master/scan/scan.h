@@ -1,8 +1,8 @@
 /* master/scan/scan.h: everything between a committed submission and its verdict, as one thing to start and
  * stop.
  *
- * Threads: link (the one socket to the broker), feed (pieces of samples for workers), drive (unfinished jobs
- * to the broker), collect (results to the database, verdicts, events), leader (which master does it). Each of
+ * Threads: link (a socket to a broker) and feed (pieces of samples for its workers), one of each for every broker,
+ * drive (unfinished jobs to the brokers), collect (results to the database, verdicts, events), leader (which master does it). Each of
  * the last three has a PostgreSQL connection of its own. While the database or the broker is away they wait
  * and resume by themselves. */
 #ifndef PS_MASTER_SCAN_SCAN_H
@@ -24,8 +24,10 @@ struct ps_store;
 #define PS_SCAN_BACKFILL_S 50   /* back-filled scans a second */
 
 struct ps_scan_settings {
-    const char *conninfo;              /* libpq connection string; copied */
-    const struct ps_peer_where *where; /* the broker; endpoint and keys are copied, the context is lent */
+    const char *conninfo;       /* libpq connection string; copied */
+    const char *const *brokers; /* their endpoints, 1 to PS_BROKERS_MAX (post.h), each once; copied */
+    size_t brokers_n;
+    const struct ps_peer_where *where; /* how they are spoken to: keys are copied, the context is lent */
     struct ps_store *store;            /* the sample store, lent: only read from here */
     const char *name;                  /* host and pid: epoch holder and peer name; copied */
     bool standby;                /* for the log only: a standby and a master that finds another do the same */

@@ -11,14 +11,15 @@
 #define RETRY_MS       1000 /* a session was lost, or a peer could not be made */
 #define GOODBYE_MS     2000 /* at the end: for what is settled to leave */
 
-int ps_uplink_new(struct ps_uplink **ret_self, struct ps_hub *hub, const struct ps_peer_where *where,
-                  const char *name, uint32_t grant)
+int ps_uplink_new(struct ps_uplink **ret_self, struct ps_hub *hub, unsigned broker,
+                  const struct ps_peer_where *where, const char *name, uint32_t grant)
 {
     PS_CLEANUP(ps_uplink_free) struct ps_uplink *self = PS_NEW(struct ps_uplink);
 
     if (!self)
         return PS_ERR_NOMEM;
     self->hub = hub;
+    self->line = &hub->lines[broker];
     self->grant = grant;
     self->where = *where;
     self->where.endpoint = ps_strf("%s", where->endpoint);
@@ -47,24 +48,72 @@ void ps_uplink_free(struct ps_uplink **self_p)
     free(self);
 }
 
+/* NULL for none, and without memory: *ret_failed. */
+static char *limits_of(const struct ps_msg_WELCOME *welcome, bool *ret_failed)
+{
+    struct ps_list_limit list = welcome->limits;
+    struct ps_part_limit limit;
+    size_t bytes = 1;
+
+    *ret_failed = false;
+    while (ps_limit_next(&list, &limit))
+        bytes += limit.engine.len + 1;
+    if (bytes == 1)
+        return NULL;
+    char *names = ps_alloc(1, bytes), *at = names; /* zero: NULs are there */
+    if (!names) {
+        *ret_failed = true;
+        return NULL;
+    }
+    list = welcome->limits;
+    while (ps_limit_next(&list, &limit)) {
+        memcpy(at, limit.engine.at, limit.engine.len);
+        at += limit.engine.len + 1;
+    }
+    return names;
+}
+
+static void tell_opened(struct ps_uplink *self, const struct ps_msg_WELCOME *welcome)
+{
+    struct ps_news *news = ps_news_new(PS_NEWS_OPENED, NULL, 0);
+    bool failed = false;
+
+    if (news) {
+        news->broker = self->line->broker;
+        news->dead_ms = welcome->dead_ms;
+        news->limits = limits_of(welcome, &failed);
+    }
+    if (failed) {
+        ps_news_free(news);
+        news = NULL; /* drive starts afresh, and so do the sessions */
+    }
+    ps_hub_tell_drive(self->hub, news);
+}
+
 static void opened(struct ps_uplink *self, const struct ps_msg_WELCOME *welcome, bool resumed)
 {
-    ps_log(PS_LOG_INFO, "broker-session", "boot=%016llx resumed=%d restarted=%d",
-           (unsigned long long)welcome->boot, resumed, self->boot != 0 && self->boot != welcome->boot);
+    ps_log(PS_LOG_INFO, "broker-session", "broker=%s boot=%016llx resumed=%d restarted=%d",
+           PS_LOGQ(self->where.endpoint), (unsigned long long)welcome->boot, resumed,
+           self->boot != 0 && self->boot != welcome->boot);
     self->boot = welcome->boot;
     self->grant_due = true;
     self->refused_told = false;
-    atomic_store(&self->hub->counters.broker_ok, true);
-    (void)ps_fleet_put_connected(self->hub->fleet, true); /* without memory the next FLEET says it */
-    ps_hub_tell_drive(self->hub, ps_news_new(PS_NEWS_OPENED, NULL, 0));
+    atomic_store(&self->line->open, true);
+    /* Without memory the next FLEET says it. */
+    (void)ps_fleet_put_connected(self->hub->fleet, self->line->broker, true);
+    tell_opened(self, welcome);
 }
 
 static void closed(struct ps_uplink *self)
 {
     uplink_forget(self);
-    atomic_store(&self->hub->counters.broker_ok, false);
-    (void)ps_fleet_put_connected(self->hub->fleet, false); /* without memory it looks connected for a while */
-    ps_hub_tell_drive(self->hub, ps_news_new(PS_NEWS_CLOSED, NULL, 0));
+    atomic_store(&self->line->open, false);
+    /* Without memory it looks connected for a while. */
+    (void)ps_fleet_put_connected(self->hub->fleet, self->line->broker, false);
+    struct ps_news *news = ps_news_new(PS_NEWS_CLOSED, NULL, 0);
+    if (news)
+        news->broker = self->line->broker;
+    ps_hub_tell_drive(self->hub, news);
     ps_events_publish_fleet(self->hub->events);
 }
 
@@ -72,7 +121,8 @@ static void closed(struct ps_uplink *self)
  * resumed one only what comes next: so begin anew. */
 static void lost(struct ps_uplink *self)
 {
-    ps_log(PS_LOG_WARN, "broker-lost", "detail=%s", PS_LOGQ(ps_peer_why(self->peer)));
+    ps_log(PS_LOG_WARN, "broker-lost", "broker=%s detail=%s", PS_LOGQ(self->where.endpoint),
+           PS_LOGQ(ps_peer_why(self->peer)));
     closed(self);
     ps_peer_free(&self->peer);
     self->retry_ms = ps_clock_mono_ms() + RETRY_MS;
@@ -82,7 +132,8 @@ static void lost(struct ps_uplink *self)
 static void refused(struct ps_uplink *self)
 {
     if (!self->refused_told)
-        ps_log(PS_LOG_ERROR, "broker-refuses", "detail=%s", PS_LOGQ(ps_peer_why(self->peer)));
+        ps_log(PS_LOG_ERROR, "broker-refuses", "broker=%s detail=%s", PS_LOGQ(self->where.endpoint),
+               PS_LOGQ(ps_peer_why(self->peer)));
     self->refused_told = true;
     ps_hub_suspect(self->hub, self->epoch);
 }
@@ -117,11 +168,11 @@ static void hear_all(struct ps_uplink *self)
 /* Findings were dropped for want of room, and now there is room: a new session is told all of them again. */
 static void make_up(struct ps_uplink *self)
 {
-    if (!atomic_load(&self->hub->findings_missed) || !ps_peer_is_open(self->peer) ||
+    if (!atomic_load(&self->line->missed) || !ps_peer_is_open(self->peer) ||
         ps_mailbox_n(self->hub->findings) > PS_FINDINGS_N / 4 ||
         atomic_load(&self->hub->findings_bytes) > PS_FINDINGS_BYTES / 4)
         return;
-    atomic_store(&self->hub->findings_missed, false);
+    atomic_store(&self->line->missed, false);
     ps_peer_drop(self->peer, "results were dropped for want of room and are to be told again");
 }
 
@@ -163,9 +214,9 @@ static void rest(struct ps_uplink *self, uint64_t until_ms, bool blocked)
     bool open = self->peer && ps_peer_is_open(self->peer) && !blocked;
     struct pollfd fds[] = {
         {.fd = self->peer ? ps_peer_fd(self->peer) : -1, .events = POLLIN},
-        {.fd = blocked ? -1 : ps_mailbox_fd(self->hub->settled), .events = POLLIN},
-        {.fd = open ? ps_mailbox_fd(self->hub->orders) : -1, .events = POLLIN},
-        {.fd = open ? ps_mailbox_fd(self->hub->pieces) : -1, .events = POLLIN},
+        {.fd = blocked ? -1 : ps_mailbox_fd(self->line->settled), .events = POLLIN},
+        {.fd = open ? ps_mailbox_fd(self->line->orders) : -1, .events = POLLIN},
+        {.fd = open ? ps_mailbox_fd(self->line->pieces) : -1, .events = POLLIN},
     };
     uint64_t ms = until_ms > now_ms ? PS_MIN(until_ms - now_ms, (uint64_t)REST_MS) : 0;
 
@@ -180,15 +231,15 @@ static void drop_unsayable(struct ps_uplink *self)
     void *message;
 
     uplink_forget(self);
-    while (ps_mailbox_take(self->hub->settled, &message, 1) == 1)
+    while (ps_mailbox_take(self->line->settled, &message, 1) == 1)
         ps_news_free(message);
-    while (ps_mailbox_take(self->hub->orders, &message, 1) == 1)
+    while (ps_mailbox_take(self->line->orders, &message, 1) == 1)
         ps_order_free(message);
-    while (ps_mailbox_take(self->hub->pieces, &message, 1) == 1)
+    while (ps_mailbox_take(self->line->pieces, &message, 1) == 1)
         free(message);
-    if (atomic_exchange(&self->hub->pieces_full, false))
-        ps_hub_signal(self->hub->feed_fd);
-    if (atomic_exchange(&self->hub->orders_full, false))
+    if (atomic_exchange(&self->line->pieces_full, false))
+        ps_hub_signal(self->line->feed_fd);
+    if (atomic_exchange(&self->line->orders_full, false))
         ps_hub_tell_drive(self->hub, &ps_news_look);
 }
 
@@ -219,7 +270,7 @@ static void say_goodbye(struct ps_uplink *self)
     while (self->peer && ps_peer_is_open(self->peer) && ps_clock_mono_ms() < end_ms) {
         bool blocked = uplink_say(self);
         (void)ps_peer_tick(self->peer, ps_clock_mono_ms());
-        if (!blocked && ps_mailbox_n(self->hub->settled) == 0 && ps_peer_backlog(self->peer) == 0)
+        if (!blocked && ps_mailbox_n(self->line->settled) == 0 && ps_peer_backlog(self->peer) == 0)
             break;
         struct pollfd fd = {.fd = ps_peer_fd(self->peer), .events = POLLIN};
         (void)poll(&fd, 1, BLOCKED_MS); /* whatever it says, we look */
@@ -252,7 +303,8 @@ void ps_uplink_join(struct ps_uplink *self)
     if (!self->started)
         return;
     atomic_store(&self->ending, true);
-    (void)ps_mailbox_send(self->hub->settled, &ps_news_look); /* wakes it; when the box is full it is awake */
-    (void)pthread_join(self->thread, NULL);                   /* fails only for a thread that is not ours */
+    (void)ps_mailbox_send(self->line->settled,
+                          &ps_news_look);   /* wakes it; when the box is full it is awake */
+    (void)pthread_join(self->thread, NULL); /* fails only for a thread that is not ours */
     self->started = false;
 }

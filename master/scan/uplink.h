@@ -1,4 +1,4 @@
-/* master/scan/uplink.h: the thread link: the master's one connection to the broker.
+/* master/scan/uplink.h: the thread link: the master's connection to one broker.
  *
  * It only passes on, and never waits for a disk or the database: what the broker brings goes to collect, drive and feed,
  * and what they have to say goes to the broker, settled jobs first, then SUBMITs, then pieces of samples while the
@@ -16,10 +16,10 @@
 
 struct ps_uplink;
 
-/* hub and where's context are lent, the rest of where is copied. name: what the broker calls this master. grant: results
+/* broker: its number, with a line of its own in the hub. hub and where's context are lent, the rest of where is copied. name: what the broker calls this master. grant: results
  * that may be leased or reported and not committed. 0 or PS_ERR_NOMEM. */
-int ps_uplink_new(struct ps_uplink **ret_self, struct ps_hub *hub, const struct ps_peer_where *where,
-                  const char *name, uint32_t grant);
+int ps_uplink_new(struct ps_uplink **ret_self, struct ps_hub *hub, unsigned broker,
+                  const struct ps_peer_where *where, const char *name, uint32_t grant);
 int ps_uplink_start(struct ps_uplink *self);
 /* After collect has ended: waits for the thread, which sends what is settled and says BYE. */
 void ps_uplink_join(struct ps_uplink *self);

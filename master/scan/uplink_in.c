@@ -27,17 +27,17 @@ static void hear_fetch(struct ps_uplink *self, const struct ps_msg_FETCH *fetch)
     wish->bytes = fetch->bytes;
     wish->fd = -1;
     memcpy(wish->sha256, fetch->sha256, sizeof(wish->sha256));
-    if (ps_mailbox_send(self->hub->wishes, wish) < 0) {
+    if (ps_mailbox_send(self->line->wishes, wish) < 0) {
         refuse_fetch(self, fetch, "the master has too many samples to send");
         return;
     }
     wish = NULL;
-    ps_hub_signal(self->hub->feed_fd);
+    ps_hub_signal(self->line->feed_fd);
 }
 
 static void miss(struct ps_uplink *self, const char *why)
 {
-    if (!atomic_exchange(&self->hub->findings_missed, true))
+    if (!atomic_exchange(&self->line->missed, true))
         ps_log(PS_LOG_WARN, "findings-dropped", "waiting=%zu detail=%s", ps_mailbox_n(self->hub->findings),
                PS_LOGQ(why));
 }
@@ -78,6 +78,7 @@ static void hear_jobs(struct ps_uplink *self, enum ps_news_kind kind, struct ps_
     struct ps_part_lease_ref item;
 
     if (news) {
+        news->broker = self->line->broker;
         news->retry_ms = retry_ms;
         news->jobs_n = 0;
         while (ps_lease_ref_next(&list, &item))
@@ -90,7 +91,7 @@ static void hear_fleet(struct ps_uplink *self, const struct ps_msg_FLEET *word)
 {
     bool changed = false;
 
-    if (ps_fleet_put(self->hub->fleet, self->boot, word, &changed) < 0 || !changed)
+    if (ps_fleet_put(self->hub->fleet, self->line->broker, self->boot, word, &changed) < 0 || !changed)
         return;
     ps_events_publish_fleet(self->hub->events);
     ps_hub_tell_drive(self->hub, ps_news_new(PS_NEWS_FLEET, NULL, 0));

@@ -92,7 +92,7 @@ static bool say_settled(struct ps_uplink *self)
 {
     for (int i = 0; i < SETTLED_AT_ONCE; i++) {
         if (!self->settled)
-            self->settled = take_one(self->hub->settled);
+            self->settled = take_one(self->line->settled);
         if (!self->settled)
             return true;
         if (self->settled->epoch == self->epoch && !said(put_committed(self, self->settled), "COMMITTED"))
@@ -108,14 +108,15 @@ static bool say_orders(struct ps_uplink *self)
         if (ps_peer_backlog(self->peer) > ORDERS_BACKLOG)
             return false;
         if (!self->order)
-            self->order = take_one(self->hub->orders);
+            self->order = take_one(self->line->orders);
         if (!self->order)
             break;
         if (self->order->epoch == self->epoch && !said(put_submit(self, self->order), "SUBMIT"))
             return false;
         ps_order_free(PS_TAKE(self->order));
     }
-    if (ps_mailbox_n(self->hub->orders) < PS_ORDERS_N / 2 && atomic_exchange(&self->hub->orders_full, false))
+    if (ps_mailbox_n(self->line->orders) < PS_ORDERS_N / 2 &&
+        atomic_exchange(&self->line->orders_full, false))
         ps_hub_tell_drive(self->hub, &ps_news_look);
     return true;
 }
@@ -126,7 +127,7 @@ static bool say_pieces(struct ps_uplink *self)
         if (ps_peer_backlog(self->peer) > PIECES_BACKLOG)
             return false;
         if (!self->piece)
-            self->piece = take_one(self->hub->pieces);
+            self->piece = take_one(self->line->pieces);
         if (!self->piece)
             break;
         bool chunk = self->piece->reason[0] == '\0';
@@ -135,8 +136,8 @@ static bool say_pieces(struct ps_uplink *self)
         atomic_fetch_add(&self->hub->counters.chunks, chunk);
         free(PS_TAKE(self->piece));
     }
-    if (atomic_exchange(&self->hub->pieces_full, false))
-        ps_hub_signal(self->hub->feed_fd);
+    if (atomic_exchange(&self->line->pieces_full, false))
+        ps_hub_signal(self->line->feed_fd);
     return true;
 }
 

@@ -12,6 +12,7 @@
 
 struct ps_uplink {
     struct ps_hub *hub;         /* lent */
+    struct ps_hub_line *line;   /* in it, of this broker */
     struct ps_peer_where where; /* texts owned */
     struct ps_keys keys;
     char *name;

@@ -100,11 +100,12 @@ static json_t *offers_json(const struct ps_fleet_worker *worker)
 
 static json_t *worker_json(const struct ps_fleet_worker *w)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "name", w->name, "session",
-                     (json_int_t)w->session, "slots", (json_int_t)w->slots, "window", (json_int_t)w->window,
-                     "held", (json_int_t)w->held, "running", (json_int_t)w->running, "done",
-                     (json_int_t)w->done, "lost", (json_int_t)w->lost, "silent_ms", (json_int_t)w->silent_ms,
-                     "isolation", w->isolation, "engines", offers_json(w));
+    return json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "name", w->name,
+                     "broker", (int)w->broker, "session", (json_int_t)w->session, "slots",
+                     (json_int_t)w->slots, "window", (json_int_t)w->window, "held", (json_int_t)w->held,
+                     "running", (json_int_t)w->running, "done", (json_int_t)w->done, "lost",
+                     (json_int_t)w->lost, "silent_ms", (json_int_t)w->silent_ms, "isolation", w->isolation,
+                     "engines", offers_json(w));
 }
 
 void ps_get_workers(struct ps_call *call)

@@ -63,6 +63,24 @@ static json_t *limits_json(const struct ps_web *web)
                      (int)PS_WEB_ONESHOT_BYTES);
 }
 
+/* A worker names its broker by the place in this list. */
+static json_t *brokers_json(const struct ps_fleet_snapshot *fleet)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < fleet->brokers_n; i++) {
+        const struct ps_fleet_broker *b = &fleet->brokers[i];
+        if (json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:I, s:I}", "name", b->name, "ok",
+                                                  (int)b->connected, "uptime_s", (json_int_t)b->uptime_s,
+                                                  "jobs", (json_int_t)b->jobs, "late", (json_int_t)b->late)) <
+            0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static void answer(struct ps_call *call)
 {
     struct ps_web *web = call->web;
@@ -72,18 +90,19 @@ static void answer(struct ps_call *call)
     uint64_t free_bytes = 0;
 
     (void)ps_store_free_bytes(web->settings.store, &free_bytes); /* 0 says enough */
-    ps_call_json(
-        call, 200,
-        json_pack(
-            "{s:s, s:b, s:I, s:I, s:I, s:o, s:{s:b, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:o}",
-            "version", PS_VERSION, "leader", (int)ps_scan_leads(web->settings.scan), "epoch",
-            (json_int_t)ps_scan_epoch(web->settings.scan), "uptime_s",
-            (json_int_t)((ps_clock_mono_ms() - web->started_ms) / 1000), "seq", (json_int_t)cache->seq,
-            "database", database_json(web), "broker", "ok", (int)fleet->connected, "uptime_s",
-            (json_int_t)fleet->uptime_s, "jobs", (json_int_t)fleet->jobs, "late", (json_int_t)fleet->late,
-            "queue", "scans", (json_int_t)cache->scans, "jobs", (json_int_t)cache->jobs, "store", "samples",
-            (json_int_t)cache->samples, "free_bytes", (json_int_t)free_bytes, "signatures",
-            signatures_json(fleet), "limits", limits_json(web)));
+    ps_call_json(call, 200,
+                 json_pack("{s:s, s:b, s:I, s:I, s:I, s:o, s:{s:b, s:I, s:I, s:I}, s:o, s:{s:I, s:I}, "
+                           "s:{s:I, s:I}, s:o, s:o}",
+                           "version", PS_VERSION, "leader", (int)ps_scan_leads(web->settings.scan), "epoch",
+                           (json_int_t)ps_scan_epoch(web->settings.scan), "uptime_s",
+                           (json_int_t)((ps_clock_mono_ms() - web->started_ms) / 1000), "seq",
+                           (json_int_t)cache->seq, "database", database_json(web), "broker", "ok",
+                           (int)fleet->connected, "uptime_s", (json_int_t)fleet->uptime_s, "jobs",
+                           (json_int_t)fleet->jobs, "late", (json_int_t)fleet->late, "brokers",
+                           brokers_json(fleet), "queue", "scans", (json_int_t)cache->scans, "jobs",
+                           (json_int_t)cache->jobs, "store", "samples", (json_int_t)cache->samples,
+                           "free_bytes", (json_int_t)free_bytes, "signatures", signatures_json(fleet),
+                           "limits", limits_json(web)));
 }
 
 static void status_read(struct ps_call *call, const PGresult *result)

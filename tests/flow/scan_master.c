@@ -181,10 +181,13 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     ps_log_init("scan_master", PS_LOG_INFO);
     void *context = zmq_ctx_new();
-    const struct ps_peer_where where = {.context = context, .endpoint = argv[2]};
+    const struct ps_peer_where where = {.context = context};
+    const char *const broker = argv[2];
     if (ps_store_open(&store, argv[3], PS_STORE_SYNC_AUTO, NULL, &error) < 0)
         return fail(&error);
     const struct ps_scan_settings settings = {.conninfo = argv[1],
+                                              .brokers = &broker,
+                                              .brokers_n = 1,
                                               .where = &where,
                                               .store = store,
                                               .name = argv[4],

@@ -4,6 +4,7 @@ that are cut off, and questions to the database."""
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -135,6 +136,44 @@ def stopped(pid):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+
+
+class Licence(threading.Thread):
+    """Counts the runs of crashy's `slow` that live at the same time: each bears a name of its own in /proc while it runs. A
+    stopped run counts as well: it goes on later."""
+
+    def __init__(self, stack):
+        super().__init__(daemon=True)
+        self.stack, self.most, self.looks, self.seen = stack, 0, 0, set()
+        self.ending = threading.Event()
+
+    @staticmethod
+    def runs(pid):
+        with contextlib.suppress(OSError):
+            return pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n"
+        return False
+
+    def look(self, workers=("worker", "worker2")):
+        """The process ids of the runs at these workers, that all lived between two looks at each: what ends while we look
+        is not taken for the company of what begins."""
+        here = [name for name in workers if name in self.stack.processes]
+        first = [pid for name in here for pid in self.stack.children(name) if self.runs(pid)]
+        return {pid for pid in first if self.runs(pid)}
+
+    def run(self):
+        while not self.ending.wait(0.05):
+            runs = self.look()
+            self.most = max(self.most, len(runs))
+            self.seen |= runs
+            self.looks += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.join(30)
 
 
 def at_once(n, do):

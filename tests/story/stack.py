@@ -114,9 +114,10 @@ class Stack:
                 "worker": "worker/phagescan-worker", "cli": "cli/phagescan"}
 
     def __init__(self, engines=None, signatures=None, slots=2, options=None, start=("broker", "master", "worker"),
-                 engines_of=None):
+                 engines_of=None, within=None):
         self.options = options or {}
         self.engines_of = engines_of or {}  # of workers that differ, by name: worker, worker2
+        self.within = within or {}  # by name: a command that runs the program in another place and becomes it
         self.engines, self.signatures, self.slots, self.to_start = engines, signatures, slots, start
         self.processes = {}
 
@@ -143,7 +144,7 @@ class Stack:
             self.show_logs()
         with contextlib.ExitStack() as ends:  # all of them, also when one ends badly; the last entered goes first
             ends.callback(self.clear)
-            for name in ("broker", "master", "master2", "worker", "worker2"):
+            for name in ("broker", "broker2", "master", "master2", "worker", "worker2"):
                 ends.callback(self.stop, name)
 
     def clear(self):
@@ -156,6 +157,9 @@ class Stack:
             lines = log.read_text(errors="replace").splitlines()[-30:]
             sys.stderr.write(f"--- {log.name}\n" + "\n".join(lines) + "\n")
 
+    def broker_sock(self, name):
+        return str(self.state / "run" / f"{name}.sock")
+
     def command(self, name):
         program = [str(BUILD / self.PROGRAMS[name.rstrip("2")])]
         if name.startswith("master"):
@@ -163,6 +167,12 @@ class Stack:
             program += ["--database", self.postgres.conninfo, "--port", "0", "--api-sock", str(sock)]
             if name == "master2":
                 program += ["--standby"]
+            if "broker2" in self.to_start:
+                program += ["--broker", self.broker_sock("broker"), "--broker", self.broker_sock("broker2")]
+        if name == "broker2":
+            program += ["--listen", self.broker_sock(name)]
+        if name == "worker2" and "broker2" in self.to_start:
+            program += ["--broker", self.broker_sock("broker2")]
         if name.startswith("worker"):
             program += ["--engine-dir", str(BUILD / "engines"), "--enginehost", str(BUILD / "worker/host/phagescan-enginehost"),
                         "--slots", str(self.slots), "--tmp-dir", str(self.dir / "tmp"), "--account-services", "none",
@@ -172,7 +182,7 @@ class Stack:
                 program += ["--engines", ",".join(engines)]
             if self.signatures:
                 program += ["--signatures", str(self.signatures)]
-        return program + self.options.get(name, [])
+        return self.within.get(name, []) + program + self.options.get(name, [])
 
     def start(self, name, wait=True):
         ready_r, ready_w = os.pipe()

@@ -10,6 +10,8 @@
 #include "master/scan/commit.h"
 #include "tests/pg/testpg.h"
 
+static const char *const broker = "ipc:///broker.sock";
+
 #define WAIT_MS 20000
 
 /* Scans of four engines: ordinals 0 type, 1 hashes, 2 clamav (required), 3 yara. */
@@ -59,7 +61,7 @@ static int set_up(void **state)
                                 "update master_epoch set epoch = 5");
     f->epoch = 5;
     assert_int_equal(ps_pg_new(&f->pg, ps_testpg_conninfo(f->pg_server), "test"), 0);
-    assert_int_equal(ps_hub_new(&f->hub), 0);
+    assert_int_equal(ps_hub_new(&f->hub, &broker, 1), 0);
     assert_int_equal(ps_commit_new(&f->commit, f->pg, f->hub->events), 0);
     assert_int_equal(ps_events_subscribe(f->hub->events, on_wake, NULL, &f->sub), 0);
     return 0;
@@ -331,7 +333,7 @@ static void give(struct fixture *f, struct ps_finding *finding)
 /* Waits until the thread has told of n settled jobs, on both sides. */
 static void expect_settled(struct fixture *f, size_t n)
 {
-    struct ps_mailbox *boxes[] = {f->hub->settled, f->hub->news};
+    struct ps_mailbox *boxes[] = {f->hub->lines[0].settled, f->hub->news};
 
     for (size_t b = 0; b < 2; b++)
         for (size_t got = 0; got < n;) {
@@ -398,7 +400,7 @@ static void collect_waits_for_the_database(void **state)
     for (unsigned i = 0; i < 4; i++)
         give(f, RESULT(JOB(1, i), i < 2 ? PS_OUTCOME_DESCRIBED : PS_OUTCOME_UNDETECTED));
     wait_for_database(f, false);
-    while (ps_mailbox_take(f->hub->settled, &news, 1) == 1)
+    while (ps_mailbox_take(f->hub->lines[0].settled, &news, 1) == 1)
         assert_int_equal(((struct ps_news *)news)->kind, PS_NEWS_LOOK);
     ps_testpg_continue(f->pg_server);
     expect_settled(f, 4);

@@ -8,6 +8,8 @@
 #include "master/scan/drive.h"
 #include "tests/pg/testpg.h"
 
+static const char *const broker = "ipc:///broker.sock";
+
 #define WAIT_MS            20000
 #define JOB(scan, ordinal) ((uint64_t)(scan)*PS_JOB_ORDINALS + (ordinal))
 
@@ -43,7 +45,7 @@ static int set_up(void **state)
 
     ps_testpg_sql(f->pg_server, "truncate sample, scan, job, submission, missing cascade;"
                                 "alter sequence scan_id_seq restart; alter sequence sample_id_seq restart");
-    assert_int_equal(ps_hub_new(&f->hub), 0);
+    assert_int_equal(ps_hub_new(&f->hub, &broker, 1), 0);
     f->dir = unit_dir_make();
     return 0;
 }
@@ -100,7 +102,7 @@ static struct ps_order *next_order(struct fixture *f, int timeout_ms)
 {
     void *order;
 
-    return ps_mailbox_wait(f->hub->orders, &order, timeout_ms) == 0 ? order : NULL;
+    return ps_mailbox_wait(f->hub->lines[0].orders, &order, timeout_ms) == 0 ? order : NULL;
 }
 
 static void expect_order(struct fixture *f, uint64_t scan)
@@ -216,7 +218,7 @@ static void missed_news_are_no_loss(void **state)
 
     make_scans(f, 2, PS_BAND_BATCH);
     ps_hub_set_epoch(f->hub, 3);
-    atomic_store(&f->hub->counters.broker_ok, true);
+    atomic_store(&f->hub->lines[0].open, true);
     for (size_t i = 0; i < PS_NEWS_N + 10; i++)
         tell(f, PS_NEWS_FLEET, NULL, 0);
     assert_true(atomic_load(&f->hub->drive_missed));
@@ -294,7 +296,7 @@ static void engines_are_registered(void **state)
     assert_int_equal(ps_msg_put(&buf, &msg), 0);
     struct ps_bytes frame = {buf.data, buf.len};
     assert_int_equal(ps_msg_next(&frame, &decoded), 1);
-    assert_int_equal(ps_fleet_put(f->hub->fleet, 1, &decoded.FLEET, &changed), 0);
+    assert_int_equal(ps_fleet_put(f->hub->fleet, 0, 1, &decoded.FLEET, &changed), 0);
     ps_buf_fini(&buf);
     ps_hub_set_epoch(f->hub, 3);
     start_drive(f, (const uint32_t[PS_BANDS_N]){0});

@@ -6,6 +6,8 @@
 #include "db/store/store.h"
 #include "master/scan/feed.h"
 
+static const char *const broker = "ipc:///broker.sock";
+
 #define SAMPLE_BYTES (8 * PS_CHUNK_MAX)
 #define WAIT_MS      20000 /* only a failure waits so long */
 
@@ -39,12 +41,12 @@ static int set_up(void **state)
 
     f->dir = unit_dir_make();
     f->bytes = malloc(SAMPLE_BYTES);
-    assert_int_equal(ps_hub_new(&f->hub), 0);
+    assert_int_equal(ps_hub_new(&f->hub, &broker, 1), 0);
     assert_int_equal(
         ps_store_open(&f->hub->store, unit_path(path, f->dir, "store"), PS_STORE_SYNC_AUTO, NULL, NULL), 0);
     assert_int_equal(ps_store_set_epoch(f->hub->store, 1, NULL), 0);
     store_samples(f);
-    assert_int_equal(ps_feed_new(&f->feed, f->hub), 0);
+    assert_int_equal(ps_feed_new(&f->feed, f->hub, 0), 0);
     *state = f;
     return 0;
 }
@@ -69,7 +71,7 @@ static void wish(struct fixture *f, int sample, uint64_t peer, uint64_t offset, 
 
     *wish = (struct ps_wish){.peer = peer, .offset = offset, .bytes = bytes, .fd = -1};
     memcpy(wish->sha256, f->sha256[sample], PS_SHA256_BYTES);
-    assert_int_equal(ps_mailbox_send(f->hub->wishes, wish), 0);
+    assert_int_equal(ps_mailbox_send(f->hub->lines[0].wishes, wish), 0);
 }
 
 /* As link would: the next piece. Free it. */
@@ -77,10 +79,10 @@ static struct ps_piece *next_piece(struct fixture *f)
 {
     void *piece = NULL;
 
-    while (ps_mailbox_take(f->hub->pieces, &piece, 1) == 0)
-        assert_false(ps_hub_wait(f->hub, ps_mailbox_fd(f->hub->pieces), WAIT_MS));
-    if (atomic_exchange(&f->hub->pieces_full, false))
-        ps_hub_signal(f->hub->feed_fd);
+    while (ps_mailbox_take(f->hub->lines[0].pieces, &piece, 1) == 0)
+        assert_false(ps_hub_wait(f->hub, ps_mailbox_fd(f->hub->lines[0].pieces), WAIT_MS));
+    if (atomic_exchange(&f->hub->lines[0].pieces_full, false))
+        ps_hub_signal(f->hub->lines[0].feed_fd);
     return piece;
 }
 

@@ -6,6 +6,8 @@
 #include "master/scan/fleet.h"
 #include "master/scan/post.h"
 
+static const char *const broker = "ipc:///broker.sock";
+
 #define TEXT(s) PS_BYTES_LIT(s)
 
 static struct ps_part_offer offer(const char *name, const char *problem)
@@ -29,7 +31,7 @@ static void put(struct ps_fleet *fleet, const struct ps_msg_FLEET *word, bool *r
     assert_int_equal(ps_msg_put(&buf, &msg), 0);
     struct ps_bytes frame = {buf.data, buf.len};
     assert_int_equal(ps_msg_next(&frame, &decoded), 1);
-    assert_int_equal(ps_fleet_put(fleet, 99, &decoded.FLEET, ret_changed), 0);
+    assert_int_equal(ps_fleet_put(fleet, 0, 99, &decoded.FLEET, ret_changed), 0);
     memset(buf.data, 'x', buf.len); /* a snapshot borrows nothing */
     ps_buf_fini(&buf);
 }
@@ -47,7 +49,7 @@ static void engines_are_remembered(void **state)
     bool changed;
 
     (void)state;
-    assert_int_equal(ps_fleet_new(&fleet), 0);
+    assert_int_equal(ps_fleet_new(&fleet, &broker, 1), 0);
     struct ps_fleet_snapshot *s = ps_fleet_get(fleet);
     assert_false(s->connected);
     assert_int_equal(s->workers_n, 0);
@@ -80,7 +82,7 @@ static void engines_are_remembered(void **state)
     assert_false(e->available);
     assert_string_equal(e->offer.problem, "no signatures");
     assert_true(ps_fleet_engine_find(later, "yara")->available);
-    assert_int_equal(ps_fleet_put_connected(fleet, false), 0);
+    assert_int_equal(ps_fleet_put_connected(fleet, 0, false), 0);
     assert_string_equal(ps_fleet_engine_find(s, "clamav")->offer.version,
                         "1.4"); /* the old one is still whole */
     ps_fleet_snapshot_unref(&s);

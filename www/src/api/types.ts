@@ -151,6 +151,7 @@ export interface Status {
   uptime_s: number;
   database: { ok: boolean; detail: string | null };
   broker: { ok: boolean; uptime_s: number; jobs: number; late: number };
+  brokers: { name: string; ok: boolean; uptime_s: number; jobs: number; late: number }[];
   seq: number;
   queue: { scans: number; jobs: number };
   store: { samples: number; free_bytes: number };
