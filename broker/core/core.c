@@ -21,7 +21,7 @@ void ps_core_options_init(struct ps_core_options *ret_self)
                                          .inline_budget_bytes = 256u * 1024 * 1024,
                                          .result_budget_bytes = 256u * 1024 * 1024,
                                          .transfer_bytes = 4 * 1024 * 1024,
-                                         .transfer_total = 1024 * 1024,
+                                         .transfer_total = 512 * 1024,
                                          .beat_ms = 1000,
                                          .dead_ms = 5000,
                                          .engine_grace_ms = 30000,

@@ -43,7 +43,7 @@ const struct ps_opt ps_broker_options[] = {
      "Results kept until they are in the database; above, nothing is leased."},
     {"transfer-bytes", 0, PS_OPT_U64, AT(transfer_bytes), PS_CHUNK_MAX, GIB, "4M", "bytes",
      "Pieces of samples on their way to one worker."},
-    {"transfer-total", 0, PS_OPT_U64, AT(transfer_total), PS_CHUNK_MAX, GIB, "1M", "bytes",
+    {"transfer-total", 0, PS_OPT_U64, AT(transfer_total), PS_CHUNK_MAX, GIB, "512K", "bytes",
      "Pieces of samples that the master was asked for and that are not here yet, for all workers; workers "
      "take turns. More fills long lines better, and delays jobs and results that share them."},
     {"backlog-bytes", 0, PS_OPT_U64, AT(backlog_bytes), 2 * (uint64_t)PS_FRAME_MAX, 4 * GIB, "64M", "bytes",
