@@ -168,6 +168,11 @@ void ps_transfer_fetch(struct ps_core *core, uint32_t session_number, const stru
         ps_session_refuse(core, session_number, "proto", "a FETCH of nothing");
         return;
     }
+    if (number && !ps_fetch_at(core, number)->asked) {
+        ps_fetch_at(core, number)->bytes = msg->bytes; /* it still waits, and keeps its place */
+        queue(core, session_number);
+        return;
+    }
     if (number)
         drop(core, session, number); /* it asks again: what was on its way is taken for lost */
     number = session->fetch_n < PS_FETCHES_MAX ? ps_pool_take(&core->fetches) : 0;

@@ -567,7 +567,8 @@ static void workers_take_turns_within_the_total(void **state)
     assert_int_equal(msg->FETCH.bytes, PS_CHUNK_MAX);
     chunk(stage, first.id, 1, PS_CHUNK_MAX, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
     msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
-    assert_int_equal(msg->FETCH.peer, first.id); /* the other has its piece on its way, and no second sample */
+    assert_int_equal(msg->FETCH.peer,
+                     first.id); /* the other has its piece on its way, and no second sample */
     assert_int_equal(msg->FETCH.sha256[0], 3);
     chunk(stage, other.id, 2, 0, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
     msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
@@ -583,6 +584,28 @@ static void workers_take_turns_within_the_total(void **state)
     assert_int_equal(msg->FETCH.bytes, 4 * PS_CHUNK_MAX);
     stage_expect_none(stage, MASTER, PS_MSG_FETCH);
     assert_int_equal(stage_counts(stage).flight_bytes, 5 * PS_CHUNK_MAX);
+}
+
+/* A worker that becomes impatient does not lose its place by asking again. */
+static void who_asks_again_keeps_its_place(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session worker;
+    const struct ps_msg *msg;
+
+    stage->options.transfer_total = PS_CHUNK_MAX;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 1);
+    worker = stage_worker(stage, WORKER, "clamav", 1, 1);
+    for (uint8_t i = 1; i < 4; i++)
+        fetch(stage, WORKER, i, 0, PS_CHUNK_MAX);
+    fetch(stage, WORKER, 2, 0, PS_CHUNK_MAX / 2);
+    assert_int_equal(stage_counts(stage).fetches, 3);
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FETCH)->FETCH.sha256[0], 1);
+    chunk(stage, worker.id, 1, 0, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.sha256[0], 2);
+    assert_int_equal(msg->FETCH.bytes, PS_CHUNK_MAX / 2);
 }
 
 /* Where several wait, none takes more than PS_FETCH_TURN_BYTES of the room at once. */
@@ -690,6 +713,7 @@ int main(void)
         T(a_sample_that_is_gone_is_told),
         T(a_worker_asks_within_its_limit),
         T(workers_take_turns_within_the_total),
+        T(who_asks_again_keeps_its_place),
         T(a_turn_is_small_while_others_wait),
         T(a_new_master_is_asked_for_what_is_missing),
         T(what_does_not_come_is_asked_again),
