@@ -23,7 +23,7 @@ class Control(Ours):
             broker = self.start_broker(crew)
             worker = self.start_worker(crew, case)
             argv = [MASTER, "client", "--endpoint", self.endpoint, *numbers(case, "jobs", "size", "window", "queued")]
-            return client_of(crew, argv, {"broker": broker, "worker": worker})
+            return client_of(crew, argv, {"broker": broker, "worker": worker}, case)
 
 
 def rounds_of(args, scratch):

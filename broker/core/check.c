@@ -12,7 +12,8 @@ struct sums {
     uint32_t jobs, in_flows, suspects, held, twins, pending, needs;
     uint32_t engine_queued[PS_ENGINES_MAX + 1], engine_leased[PS_ENGINES_MAX + 1],
         engine_pending[PS_ENGINES_MAX + 1];
-    uint64_t inline_bytes, result_bytes;
+    uint64_t inline_bytes, result_bytes, flight_bytes;
+    uint32_t wants; /* sessions that say so */
 };
 
 static const char *check_leased(const struct ps_core *core, const struct ps_job *job,
@@ -201,6 +202,9 @@ static const char *check_session(const struct ps_core *core, uint32_t number, st
         flight_bytes += ps_fetch_at(core, at)->asked;
     REQUIRE(session->fetch_n == fetch_n && session->flight_bytes == flight_bytes);
     REQUIRE(flight_bytes <= core->options.transfer_bytes);
+    REQUIRE(session->wants || !ps_transfer_next(core, session));
+    sums->flight_bytes += flight_bytes;
+    sums->wants += session->wants;
     for (uint32_t i = 0; i < session->offers_n; i++)
         REQUIRE(session->offers[i].ready ==
                 (session->tier >= 0 && ps_engine_set_has(&session->can, session->offers[i].engine)));
@@ -241,6 +245,21 @@ static const char *check_strays(const struct ps_core *core, struct sums *sums)
     return NULL;
 }
 
+static const char *check_wants(const struct ps_core *core, const struct sums *sums)
+{
+    uint32_t n = 0, previous = 0;
+
+    for (uint32_t at = core->want_first; at; previous = at, at = ps_session_at(core, at)->want_next, n++) {
+        REQUIRE(ps_session_at(core, at)->id && ps_session_at(core, at)->wants);
+        REQUIRE(ps_session_at(core, at)->want_prev == previous);
+        REQUIRE(n < sums->wants);
+    }
+    REQUIRE(core->want_last == previous && n == sums->wants);
+    REQUIRE(core->flight_bytes == sums->flight_bytes);
+    REQUIRE(core->flight_bytes <= core->options.transfer_total);
+    return NULL;
+}
+
 static const char *check_totals(const struct ps_core *core, const struct sums *sums)
 {
     uint32_t pending_n = 0;
@@ -272,6 +291,8 @@ const char *ps_core_check(const struct ps_core *core)
         what = core->engines[i].known ? check_engine(core, i, &sums) : NULL;
     if (!what)
         what = check_strays(core, &sums);
+    if (!what)
+        what = check_wants(core, &sums);
     return what ? what : check_totals(core, &sums);
 }
 
@@ -303,6 +324,7 @@ void ps_core_counts(const struct ps_core *core, struct ps_core_counts *ret_count
                                           .fetches = core->fetches.used_n,
                                           .engines = engines,
                                           .grant = core->grant,
+                                          .flight_bytes = core->flight_bytes,
                                           .inline_bytes = core->inlines.used_bytes,
                                           .result_bytes = core->results.used_bytes,
                                           .committed = core->committed_n,

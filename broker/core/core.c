@@ -21,6 +21,7 @@ void ps_core_options_init(struct ps_core_options *ret_self)
                                          .inline_budget_bytes = 256u * 1024 * 1024,
                                          .result_budget_bytes = 256u * 1024 * 1024,
                                          .transfer_bytes = 4 * 1024 * 1024,
+                                         .transfer_total = 512 * 1024,
                                          .beat_ms = 1000,
                                          .dead_ms = 5000,
                                          .engine_grace_ms = 30000,
@@ -36,7 +37,8 @@ static bool options_valid(const struct ps_core_options *o)
            (uint64_t)o->workers_max + o->masters_max < SESSIONS_MAX && o->workers_max <= PS_WORKERS_MAX &&
            o->peers_max && o->peers_max < UINT32_MAX / 4 && o->leases_max && o->leases_max < UINT32_MAX / 4 &&
            o->strays_max && o->strays_max < UINT32_MAX / 4 && o->transfer_bytes >= PS_CHUNK_MAX &&
-           o->beat_ms && o->dead_ms >= o->beat_ms && o->run_ms && o->lost_max && o->lost_max < UINT8_MAX;
+           o->transfer_total >= PS_CHUNK_MAX && o->beat_ms && o->dead_ms >= o->beat_ms && o->run_ms &&
+           o->lost_max && o->lost_max < UINT8_MAX;
 }
 
 static uint64_t secret_of(const struct ps_core_options *options, size_t i)
@@ -273,6 +275,7 @@ static void turn(struct ps_core *core)
         ps_sessions_bounce(core);
     ps_sessions_flush(core);
     (void)ps_schedule(core); /* how many does not matter */
+    ps_transfers_turn(core); /* behind the jobs: samples wait for them, not they for samples */
     ps_fleet_turn(core);
 }
 

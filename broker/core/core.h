@@ -35,7 +35,8 @@ struct ps_core_options {
     uint32_t strays_max;               /* leases and results of jobs that no master submitted yet */
     uint64_t inline_budget_bytes;      /* samples' bytes kept; above: BUSY */
     uint64_t result_budget_bytes;      /* uncommitted results kept; above: nothing is leased */
-    uint32_t transfer_bytes;           /* asked for and not yet passed on, per worker */
+    uint32_t transfer_bytes;           /* pieces asked for and not yet passed on, per worker */
+    uint32_t transfer_total;           /* the same, of all workers */
     uint32_t beat_ms, dead_ms;         /* told to peers; silence of dead_ms ends a session */
     uint32_t engine_grace_ms;          /* an engine without a worker for so long: unavailable */
     uint32_t run_ms;                   /* run time where neither master nor engine says one */
@@ -109,6 +110,7 @@ struct ps_core_counts {
     uint32_t samples, sessions, workers, strays, leases;
     uint32_t owners, fetches, engines;
     uint32_t grant;                      /* result credit */
+    uint32_t flight_bytes;               /* pieces of samples asked for and not yet passed on */
     uint64_t inline_bytes, result_bytes; /* kept now */
     uint64_t committed, lost, late, buried, unavailable, expired, cancelled, requeued,
         copied;                                             /* since the start */

@@ -72,6 +72,8 @@ struct ps_session {
     bool refs_listed;
     uint32_t fetch_first, fetch_last, fetch_n; /* pieces it asked for */
     uint32_t flight_bytes;                     /* asked of the master and not passed on */
+    bool wants;                                /* stands in the queue of those that may ask for a piece */
+    uint32_t want_prev, want_next;             /* there */
 };
 
 struct ps_session *ps_session_at(const struct ps_core *core, uint32_t session);

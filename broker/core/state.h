@@ -68,11 +68,13 @@ struct ps_core {
     uint32_t refs_first;     /* sessions that have names to be sent */
     bool bounce;             /* some session is to be sent away */
 
-    bool licences;            /* some engine has a limit */
-    uint32_t master;          /* the session that leads; 0: none */
-    uint64_t epoch;           /* the highest that was named */
-    uint64_t master_since_ms; /* when it began to lead */
-    uint32_t grant;           /* result credit */
+    bool licences;                  /* some engine has a limit */
+    uint32_t master;                /* the session that leads; 0: none */
+    uint64_t epoch;                 /* the highest that was named */
+    uint64_t master_since_ms;       /* when it began to lead */
+    uint32_t grant;                 /* result credit */
+    uint32_t flight_bytes;          /* pieces asked of the master and not passed on; see transfer.h */
+    uint32_t want_first, want_last; /* sessions that may ask for one */
 
     uint32_t stray_first, stray_last; /* oldest first */
     uint64_t strays_ms;               /* when they were last looked through */

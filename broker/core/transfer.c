@@ -18,11 +18,19 @@ static void append(struct ps_core *core, struct ps_session *session, uint32_t nu
     session->fetch_n++;
 }
 
+/* So many bytes of what was asked for it came, or are not waited for any more. */
+static void less(struct ps_core *core, struct ps_session *session, struct ps_fetch *fetch, uint32_t bytes)
+{
+    fetch->asked -= bytes;
+    session->flight_bytes -= bytes;
+    core->flight_bytes -= bytes;
+}
+
 static void drop(struct ps_core *core, struct ps_session *session, uint32_t number)
 {
     struct ps_fetch *fetch = ps_fetch_at(core, number);
 
-    session->flight_bytes -= fetch->asked;
+    less(core, session, fetch, fetch->asked);
     if (fetch->prev)
         ps_fetch_at(core, fetch->prev)->next = fetch->next;
     else
@@ -44,28 +52,94 @@ static void ask(struct ps_core *core, struct ps_session *session, struct ps_fetc
     fetch->asked = bytes;
     fetch->moved_ms = core->now_ms;
     session->flight_bytes += bytes;
+    core->flight_bytes += bytes;
     ps_core_send(core, core->master, &msg);
 }
 
-/* Asks for what fits, in order. A piece smaller than a chunk is not worth asking for, unless it is the last. */
-static void pump(struct ps_core *core, uint32_t session_number)
-{
-    struct ps_session *session = ps_session_at(core, session_number);
+/* ---- turns ---- */
 
+static void leave_queue(struct ps_core *core, struct ps_session *session)
+{
+    if (!session->wants)
+        return;
+    if (session->want_prev)
+        ps_session_at(core, session->want_prev)->want_next = session->want_next;
+    else
+        core->want_first = session->want_next;
+    if (session->want_next)
+        ps_session_at(core, session->want_next)->want_prev = session->want_prev;
+    else
+        core->want_last = session->want_prev;
+    session->want_prev = session->want_next = 0;
+    session->wants = false;
+}
+
+/* It may have something to ask for: it gets its turn, behind those that wait for theirs. */
+static void queue(struct ps_core *core, uint32_t number)
+{
+    struct ps_session *session = ps_session_at(core, number);
+
+    if (session->wants)
+        return;
+    session->wants = true;
+    session->want_prev = core->want_last;
+    if (core->want_last)
+        ps_session_at(core, core->want_last)->want_next = number;
+    else
+        core->want_first = number;
+    core->want_last = number;
+}
+
+/* A piece smaller than a chunk is not worth asking for, unless it is the last. */
+static uint32_t piece_of(const struct ps_fetch *fetch, uint32_t room)
+{
+    uint32_t bytes = PS_MIN(fetch->bytes, room);
+
+    return bytes == fetch->bytes || bytes >= PS_CHUNK_MAX ? bytes : 0;
+}
+
+uint32_t ps_transfer_next(const struct ps_core *core, const struct ps_session *session)
+{
+    uint32_t at = session->fetch_first;
+
+    while (at && ps_fetch_at(core, at)->asked)
+        at = ps_fetch_at(core, at)->next;
+    return at && piece_of(ps_fetch_at(core, at), core->options.transfer_bytes - session->flight_bytes) ? at
+                                                                                                       : 0;
+}
+
+/* What the first in the queue asks for, and then it stands behind the others. False: there is no room for it. */
+static bool serve_first(struct ps_core *core)
+{
+    uint32_t number = core->want_first, room = core->options.transfer_total - core->flight_bytes, next, bytes;
+    struct ps_session *session = ps_session_at(core, number);
+
+    next = ps_transfer_next(core, session);
+    if (!next) {
+        leave_queue(core, session);
+        return true;
+    }
+    room = PS_MIN(room, core->options.transfer_bytes - session->flight_bytes);
+    if (session->want_next)
+        room = PS_MIN(room, (uint32_t)PS_FETCH_TURN_BYTES);
+    bytes = piece_of(ps_fetch_at(core, next), room);
+    if (!bytes)
+        return false;
+    ask(core, session, ps_fetch_at(core, next), bytes);
+    leave_queue(core, session);
+    queue(core, number);
+    return true;
+}
+
+void ps_transfers_turn(struct ps_core *core)
+{
     if (!core->master || !ps_session_at(core, core->master)->peer)
         return;
-    for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next) {
-        struct ps_fetch *fetch = ps_fetch_at(core, at);
-        uint32_t room = core->options.transfer_bytes - session->flight_bytes,
-                 bytes = PS_MIN(fetch->bytes, room);
-
-        if (fetch->asked)
-            continue;
-        if (!bytes || (bytes < fetch->bytes && bytes < PS_CHUNK_MAX))
-            return;
-        ask(core, session, fetch, bytes);
-    }
+    while (core->want_first && serve_first(core))
+        ;
 }
+
+/* ---- fetches ---- */
 
 /* The fetch that wants the byte at offset next; any of that sample when offset is UINT64_MAX. */
 static uint32_t find(const struct ps_core *core, const struct ps_session *session,
@@ -94,6 +168,11 @@ void ps_transfer_fetch(struct ps_core *core, uint32_t session_number, const stru
         ps_session_refuse(core, session_number, "proto", "a FETCH of nothing");
         return;
     }
+    if (number && !ps_fetch_at(core, number)->asked) {
+        ps_fetch_at(core, number)->bytes = msg->bytes; /* it still waits, and keeps its place */
+        queue(core, session_number);
+        return;
+    }
     if (number)
         drop(core, session, number); /* it asks again: what was on its way is taken for lost */
     number = session->fetch_n < PS_FETCHES_MAX ? ps_pool_take(&core->fetches) : 0;
@@ -106,7 +185,7 @@ void ps_transfer_fetch(struct ps_core *core, uint32_t session_number, const stru
     fetch->offset = msg->offset;
     fetch->bytes = msg->bytes;
     append(core, session, number);
-    pump(core, session_number);
+    queue(core, session_number);
 }
 
 void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
@@ -127,18 +206,16 @@ void ps_transfer_chunk(struct ps_core *core, const struct ps_event *event)
     fetch = ps_fetch_at(core, number);
     ps_core_pass(core, session_number, event->record, event->carry);
     ps_session_progress(core, session_number);
+    queue(core, session_number);
     if (!n || n >= fetch->bytes || msg->offset + n >= msg->size) {
         drop(core, session, number);
-        pump(core, session_number);
         return;
     }
     fetch->offset += n;
     fetch->moved_ms = core->now_ms;
     fetch->tries = 0;
     fetch->bytes -= n;
-    session->flight_bytes -= PS_MIN(n, fetch->asked);
-    fetch->asked -= PS_MIN(n, fetch->asked);
-    pump(core, session_number);
+    less(core, session, fetch, PS_MIN(n, fetch->asked));
 }
 
 void ps_transfer_gone(struct ps_core *core, const struct ps_event *event)
@@ -153,7 +230,7 @@ void ps_transfer_gone(struct ps_core *core, const struct ps_event *event)
     while ((number = find(core, ps_session_at(core, session_number), msg->sha256, UINT64_MAX)))
         drop(core, ps_session_at(core, session_number), number);
     ps_core_pass(core, session_number, event->record, NULL);
-    pump(core, session_number);
+    queue(core, session_number);
 }
 
 void ps_transfer_clear(struct ps_core *core, uint32_t session_number)
@@ -162,6 +239,7 @@ void ps_transfer_clear(struct ps_core *core, uint32_t session_number)
 
     while (session->fetch_first)
         drop(core, session, session->fetch_first);
+    leave_queue(core, session);
 }
 
 /* Whether it was given up, or is to be asked again. */
@@ -175,8 +253,7 @@ static bool refresh_stale(struct ps_core *core, struct ps_session *session, uint
         drop(core, session, number);
         return true;
     }
-    session->flight_bytes -= fetch->asked;
-    fetch->asked = 0;
+    less(core, session, fetch, fetch->asked);
     return true;
 }
 
@@ -194,7 +271,7 @@ void ps_transfers_tick(struct ps_core *core)
             stale |= refresh_stale(core, session, at);
         }
         if (stale)
-            pump(core, s);
+            queue(core, s);
     }
 }
 
@@ -204,8 +281,8 @@ void ps_transfers_resend(struct ps_core *core)
         struct ps_session *session = ps_session_at(core, s);
 
         for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next)
-            ps_fetch_at(core, at)->asked = 0;
-        session->flight_bytes = 0;
-        pump(core, s);
+            less(core, session, ps_fetch_at(core, at), ps_fetch_at(core, at)->asked);
+        if (session->fetch_first)
+            queue(core, s);
     }
 }

@@ -43,6 +43,9 @@ const struct ps_opt ps_broker_options[] = {
      "Results kept until they are in the database; above, nothing is leased."},
     {"transfer-bytes", 0, PS_OPT_U64, AT(transfer_bytes), PS_CHUNK_MAX, GIB, "4M", "bytes",
      "Pieces of samples on their way to one worker."},
+    {"transfer-total", 0, PS_OPT_U64, AT(transfer_total), PS_CHUNK_MAX, GIB, "512K", "bytes",
+     "Pieces of samples that the master was asked for and that are not here yet, for all workers; workers "
+     "take turns. More fills long lines better, and delays jobs and results that share them."},
     {"backlog-bytes", 0, PS_OPT_U64, AT(backlog_bytes), 2 * (uint64_t)PS_FRAME_MAX, 4 * GIB, "64M", "bytes",
      "What one peer may leave unread before it is taken for dead."},
     {"engine-grace", 0, PS_OPT_MS, AT(engine_grace_ms), 0, 86400000, "30s", "time",
@@ -226,6 +229,7 @@ int ps_broker_settings_core(struct ps_broker_settings *self, struct ps_core_opti
     options.inline_budget_bytes = self->inline_budget;
     options.result_budget_bytes = self->result_budget;
     options.transfer_bytes = (uint32_t)self->transfer_bytes;
+    options.transfer_total = (uint32_t)self->transfer_total;
     options.engine_grace_ms = (uint32_t)self->engine_grace_ms;
     options.run_ms = (uint32_t)self->run_ms;
     options.aging_ms = (uint32_t)self->aging_ms;

@@ -16,7 +16,7 @@ struct ps_broker_settings {
     uint64_t ready_fd;   /* 0: none */
     bool verbose;        /* debug log */
     uint64_t jobs_max, workers_max, owners_max;
-    uint64_t inline_budget, result_budget, transfer_bytes, backlog_bytes;
+    uint64_t inline_budget, result_budget, transfer_bytes, transfer_total, backlog_bytes;
     uint64_t engine_grace_ms, run_ms, aging_ms, beat_ms, dead_ms;
     struct ps_opt_list limits; /* "ENGINE=N" */
     uint64_t limit_hold_ms;

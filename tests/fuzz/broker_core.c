@@ -343,6 +343,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.workers_max = small & 32 ? 2 : 16;
     options.owners_max = small & 64 ? 2 : 100;
     options.transfer_bytes = small & 128 ? PS_CHUNK_MAX : 1024 * 1024;
+    options.transfer_total = small & 64 ? PS_CHUNK_MAX : 2 * PS_CHUNK_MAX;
     if (ps_core_new(&w.core, &options, &actions, w.now_ms))
         return 0;
     for (unsigned i = 0; i < EVENTS_MAX && w.in.left; i++) {

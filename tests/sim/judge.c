@@ -107,6 +107,7 @@ static void make_options(struct sim *sim)
         sim->options.inline_budget_bytes = 256;
         sim->options.result_budget_bytes = 200;
         sim->options.transfer_bytes = 64 * 1024;
+        sim->options.transfer_total = 96 * 1024;
     }
     if (sim->faults.limits) {
         sim->limit = (struct ps_core_limit){sim_engine(SIM_LIMITED), 1 + (uint32_t)sim_draw(sim, 3)};
@@ -229,6 +230,8 @@ static const char *judge_limits(struct sim *sim)
     if (counts.jobs > sim->options.jobs_max || counts.strays > sim->options.strays_max ||
         counts.leases > sim->options.leases_max)
         return "over a limit";
+    if (counts.flight_bytes > sim->options.transfer_total)
+        return "more pieces of samples are on their way than may be";
     if (counts.memory_bytes > MEMORY_MAX)
         return "memory grew";
     return judge_licence(sim);

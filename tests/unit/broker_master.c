@@ -1,4 +1,5 @@
 /* Masters: epochs, refusal at the door, budgets, absent engines, what a new one hears, FLEET, samples on their way. */
+#include "broker/core/transfer.h"
 #include "broker_stage.h"
 
 enum { MASTER = 1, WORKER = 2, OTHER = 3, SECOND = 4, BEAT = 9 };
@@ -444,6 +445,7 @@ static void fetch(struct stage *stage, uint32_t peer, uint8_t sample, uint64_t o
 
     memset(msg.FETCH.sha256, sample, 32);
     stage_say(stage, peer, &msg);
+    stage_turn(stage);
 }
 
 static void chunk(struct stage *stage, uint64_t peer, uint8_t sample, uint64_t offset, uint64_t size,
@@ -453,6 +455,7 @@ static void chunk(struct stage *stage, uint64_t peer, uint8_t sample, uint64_t o
 
     memset(msg.CHUNK.sha256, sample, 32);
     stage_carry(stage, MASTER, &msg, n);
+    stage_turn(stage);
 }
 
 static void pieces_go_to_who_asked(void **state)
@@ -540,6 +543,97 @@ static void a_worker_asks_within_its_limit(void **state)
     assert_true(stage_dropped(stage, WORKER));
 }
 
+/* What may be on its way for all is shared: each worker gets a piece a turn, of one that leaves the others get its part. */
+static void workers_take_turns_within_the_total(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session first, other;
+    const struct ps_msg *msg;
+
+    stage->options.transfer_total = 5 * PS_CHUNK_MAX;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 1);
+    first = stage_worker(stage, WORKER, "clamav", 1, 1);
+    other = stage_worker(stage, OTHER, "clamav", 1, 1);
+    fetch(stage, WORKER, 1, 0, 16 * PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH); /* nobody else waits: all of it */
+    assert_int_equal(msg->FETCH.bytes, 5 * PS_CHUNK_MAX);
+    fetch(stage, OTHER, 2, 0, 16 * PS_CHUNK_MAX);
+    fetch(stage, WORKER, 3, 0, 16 * PS_CHUNK_MAX);
+    stage_expect_none(stage, MASTER, PS_MSG_FETCH);
+    chunk(stage, first.id, 1, 0, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.peer, other.id);
+    assert_int_equal(msg->FETCH.bytes, PS_CHUNK_MAX);
+    chunk(stage, first.id, 1, PS_CHUNK_MAX, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.peer,
+                     first.id); /* the other has its piece on its way, and no second sample */
+    assert_int_equal(msg->FETCH.sha256[0], 3);
+    chunk(stage, other.id, 2, 0, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.peer, other.id);
+    assert_int_equal(msg->FETCH.offset, PS_CHUNK_MAX);
+    assert_int_equal(stage_counts(stage).flight_bytes, 5 * PS_CHUNK_MAX);
+    fetch(stage, OTHER, 4, 0, 16 * PS_CHUNK_MAX);
+    fetch(stage, OTHER, 5, 0, 16 * PS_CHUNK_MAX);
+    stage_say(stage, WORKER, PS_MSG(BYE, .reason = PS_BYTES_LIT("")));
+    stage_turn(stage);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.peer, other.id);
+    assert_int_equal(msg->FETCH.bytes, 4 * PS_CHUNK_MAX);
+    stage_expect_none(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(stage_counts(stage).flight_bytes, 5 * PS_CHUNK_MAX);
+}
+
+/* A worker that becomes impatient does not lose its place by asking again. */
+static void who_asks_again_keeps_its_place(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session worker;
+    const struct ps_msg *msg;
+
+    stage->options.transfer_total = PS_CHUNK_MAX;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 1);
+    worker = stage_worker(stage, WORKER, "clamav", 1, 1);
+    for (uint8_t i = 1; i < 4; i++)
+        fetch(stage, WORKER, i, 0, PS_CHUNK_MAX);
+    fetch(stage, WORKER, 2, 0, PS_CHUNK_MAX / 2);
+    assert_int_equal(stage_counts(stage).fetches, 3);
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FETCH)->FETCH.sha256[0], 1);
+    chunk(stage, worker.id, 1, 0, 100 * PS_CHUNK_MAX, PS_CHUNK_MAX);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.sha256[0], 2);
+    assert_int_equal(msg->FETCH.bytes, PS_CHUNK_MAX / 2);
+}
+
+/* Where several wait, none takes more than PS_FETCH_TURN_BYTES of the room at once. */
+static void a_turn_is_small_while_others_wait(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session workers[2];
+    uint32_t bytes[2] = {0};
+    const struct ps_msg *msg;
+
+    stage->options.transfer_total = 2 * PS_FETCH_TURN_BYTES;
+    stage_open(stage);
+    workers[0] = stage_worker(stage, WORKER, "clamav", 1, 1);
+    workers[1] = stage_worker(stage, OTHER, "clamav", 1, 1);
+    for (uint8_t i = 1; i < 5; i++) {
+        fetch(stage, WORKER, i, 0, 16 * PS_CHUNK_MAX);
+        fetch(stage, OTHER, i, 0, 16 * PS_CHUNK_MAX);
+    }
+    (void)stage_master(stage, MASTER, 1); /* nobody could be asked before */
+    stage_turn(stage);
+    while ((msg = stage_heard(stage, MASTER, PS_MSG_FETCH))) {
+        assert_in_range(msg->FETCH.bytes, 1, PS_FETCH_TURN_BYTES);
+        bytes[msg->FETCH.peer == workers[1].id] += msg->FETCH.bytes;
+    }
+    assert_int_equal(bytes[0], PS_FETCH_TURN_BYTES);
+    assert_int_equal(bytes[1], PS_FETCH_TURN_BYTES);
+}
+
 static void a_new_master_is_asked_for_what_is_missing(void **state)
 {
     struct stage *stage = *state;
@@ -550,10 +644,12 @@ static void a_new_master_is_asked_for_what_is_missing(void **state)
     worker = stage_worker(stage, WORKER, "clamav", 1, 1);
     fetch(stage, WORKER, 1, 0, 100000);
     (void)stage_master(stage, MASTER, 1);
+    stage_turn(stage);
     (void)stage_expect(stage, MASTER, PS_MSG_FETCH);
     chunk(stage, worker.id, 1, 0, 100000, 60000);
     stage_say(stage, MASTER, PS_MSG(BYE, .reason = PS_BYTES_LIT("")));
     (void)stage_master(stage, MASTER, 1);
+    stage_turn(stage);
     msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
     assert_int_equal(msg->FETCH.offset, 60000);
     assert_int_equal(msg->FETCH.bytes, 40000);
@@ -616,6 +712,9 @@ int main(void)
         T(pieces_go_to_who_asked),
         T(a_sample_that_is_gone_is_told),
         T(a_worker_asks_within_its_limit),
+        T(workers_take_turns_within_the_total),
+        T(who_asks_again_keeps_its_place),
+        T(a_turn_is_small_while_others_wait),
         T(a_new_master_is_asked_for_what_is_missing),
         T(what_does_not_come_is_asked_again),
     };
