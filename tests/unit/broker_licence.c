@@ -133,20 +133,42 @@ static void so_does_one_that_was_not_named_running(void **state)
     falls_silent(*state, false);
 }
 
-static void a_worker_that_says_bye_leaves_no_ghost(void **state)
+/* One worker has it and says BYE; another is there. Returns with the turn done. */
+static void says_bye(struct stage *stage, bool gives_back)
 {
-    struct stage *stage = *state;
+    struct ps_part_lease lease;
 
     stage_open(stage);
     (void)stage_master(stage, MASTER, 100);
     (void)stage_worker(stage, WORKER, "licensed", 4, 64);
     SUBMIT(stage, MASTER, .job = 256, .engines = "licensed");
     stage_turn(stage);
-    (void)stage_job(stage, WORKER);
+    lease = stage_job(stage, WORKER);
     (void)stage_worker(stage, OTHER, "licensed", 4, 64);
+    if (gives_back)
+        stage_say(stage, WORKER,
+                  PS_MSG(RESULT, .boot = STAGE_BOOT, .seq = lease.seq, .job = lease.job,
+                         .engine = PS_BYTES_LIT("licensed"), .outcome = PS_OUTCOME_CANCELLED));
     stage_say(stage, WORKER, PS_MSG(BYE, .reason = PS_BYTES_LIT("done for today")));
     stage_turn(stage);
+}
+
+static void what_is_given_back_leaves_no_ghost(void **state)
+{
+    struct stage *stage = *state;
+
+    says_bye(stage, true);
     assert_int_equal(stage_job(stage, OTHER).job, 256);
+}
+
+/* It did not say that nothing of it runs. */
+static void what_is_held_at_a_bye_does(void **state)
+{
+    struct stage *stage = *state;
+
+    says_bye(stage, false);
+    stage_expect_none(stage, OTHER, PS_MSG_JOB);
+    assert_int_equal(stage_counts(stage).queued, 1);
 }
 
 /* Without its master a broker drops what does not run, so that another broker may have it; what runs goes on, and what
@@ -240,7 +262,8 @@ int main(void)
         T(nothing_of_it_is_leased_in_the_hold),
         T(a_lost_lease_counts_until_it_must_have_ended),
         T(so_does_one_that_was_not_named_running),
-        T(a_worker_that_says_bye_leaves_no_ghost),
+        T(what_is_given_back_leaves_no_ghost),
+        T(what_is_held_at_a_bye_does),
         T(what_does_not_run_leaves_with_the_master),
         T(what_waits_at_a_worker_leaves_with_the_master),
         T(a_broker_that_slept_lets_its_master_begin_anew),
