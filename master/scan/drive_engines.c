@@ -23,8 +23,9 @@ static int see_engine(struct ps_drive *self, const struct ps_fleet_engine *engin
     ps_pg_put_i16(&params, engine->offer.kind == PS_KIND_EVILNESS ? PS_KIND_EVILNESS : PS_KIND_METADATA);
     int r = ps_pg_exec(self->pg, PS_Q_DRIVE_ENGINE_SEEN, &params, &rows, reterr);
     if (r == 0 && ps_row_n(rows) > 0) {
+        /* First: who reads of it in the log may ask for it at once. */
         if (self->ingest)
-            ps_ingest_refresh(self->ingest); /* first: who reads the row, or the log, may ask for it at once */
+            ps_ingest_refresh(self->ingest);
         ps_log(PS_LOG_INFO, "engine-registered", "engine=%s kind=%u", PS_LOGQ(engine->offer.name),
                engine->offer.kind);
     }
