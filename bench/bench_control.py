@@ -34,7 +34,7 @@ def rounds_of(args, scratch):
                 case = {**SETTINGS, **settings}
                 if args.quick:
                     case["queued"] = max(case["queued"] // 10, 8)
-                found[name].append(Control("tcp" if Ours.has("listen-tcp") else "ipc").run(pathlib.Path(directory), case))
+                found[name].append(Control().run(pathlib.Path(directory), case))
             r = found[name][-1]
             kit.say(f"{name} {i + 1}: idle p99 {r['idle']['p99_us']:.0f} us, loaded p99 {r['loaded']['p99_us']:.0f} us "
                     f"({r['loaded']['n']} jobs), {r['mib_s']:.0f} MiB/s")
@@ -54,7 +54,7 @@ def main():
     with kit.Scratch() as scratch:
         found = rounds_of(args, scratch)
     result = {name: middle(rounds) for name, rounds in found.items()}
-    text = (f"Small jobs (200 B, one at a time) while {len(found)} cases put samples of {MIB} MiB in transfer.\n\n"
+    text = (f"Small jobs (200 B, one at a time) while samples of {MIB} MiB are in transfer.\n\n"
             "| case | idle p50 us | idle p99 us | loaded p50 us | loaded p99 us | spread | ratio of p99 | MiB/s |\n|---|---|---|---|---|---|---|---|\n")
     for name, m in result.items():
         text += (f"| {name} | {m['idle_p50_us']:.0f} | {m['idle_p99_us']:.0f} | {m['loaded_p50_us']:.0f} | {m['loaded_p99_us']:.0f} | "

@@ -311,7 +311,7 @@ static void admit(struct ps_cache *self, uint64_t now_ms)
 }
 
 /* Half a window at a time, so that the next piece is on its way while this one comes. */
-static bool ask(struct ps_sample *sample, uint64_t now_ms, struct ps_fetch *ret_fetch)
+static bool ask(struct ps_sample *sample, uint64_t window, uint64_t now_ms, struct ps_fetch *ret_fetch)
 {
     uint64_t on_way = sample->asked - sample->blob.have;
 
@@ -319,10 +319,10 @@ static bool ask(struct ps_sample *sample, uint64_t now_ms, struct ps_fetch *ret_
         start_over(sample);
         on_way = 0;
     }
-    if (on_way > PS_CACHE_WINDOW / 2 || sample->asked == sample->size)
+    if (on_way > window / 2 || sample->asked == sample->size)
         return false;
 
-    uint64_t bytes = PS_MIN(PS_CACHE_WINDOW - on_way, sample->size - sample->asked);
+    uint64_t bytes = PS_MIN(window - on_way, sample->size - sample->asked);
     memcpy(ret_fetch->sha256, sample->sha256, PS_SHA256_BYTES);
     ret_fetch->offset = sample->asked;
     ret_fetch->bytes = (uint32_t)bytes;
@@ -335,10 +335,13 @@ static bool ask(struct ps_sample *sample, uint64_t now_ms, struct ps_fetch *ret_
 bool ps_cache_next_fetch(struct ps_cache *self, uint64_t now_ms, struct ps_fetch *ret_fetch)
 {
     struct ps_sample *sample;
+    uint64_t window;
 
     admit(self, now_ms);
+    window = PS_CACHE_WINDOW / PS_MAX(self->in_list[LIST_FETCHING], 1);
+    window = PS_MAX(window, (uint64_t)PS_CACHE_PART);
     DL_FOREACH (self->lists[LIST_FETCHING], sample) {
-        if (ask(sample, now_ms, ret_fetch))
+        if (ask(sample, window, now_ms, ret_fetch))
             return true;
     }
     return false;

@@ -9,8 +9,9 @@
  *
  * Limits, and what happens there: memory_bytes and disk_bytes (a further sample WAITs, first come first served,
  * until pins are dropped; pressed says so, and the session lowers its credit; a sample that could never fit
- * FAILS); samples_n (unpinned ones go, then a further one is refused); PS_CACHE_FETCHES_MAX samples and
- * PS_CACHE_WINDOW bytes of each are asked for at a time. Bytes that came inside a JOB are taken even beyond the
+ * FAILS); samples_n (unpinned ones go, then a further one is refused); PS_CACHE_FETCHES_MAX samples are asked for at
+ * a time, and of each its part of PS_CACHE_WINDOW bytes, but PS_CACHE_PART at least: what was asked for lies before
+ * the next JOB when we are the slow ones. Bytes that came inside a JOB are taken even beyond the
  * budget: the lease window bounds them (PS_INLINE_MAX each). */
 #ifndef PS_WORKER_CACHE_H
 #define PS_WORKER_CACHE_H
@@ -23,10 +24,11 @@
 #include "proto/limits.h"
 
 #define PS_CACHE_FETCHES_MAX 8                   /* samples that are fetched at the same time */
-#define PS_CACHE_WINDOW      (16 * PS_CHUNK_MAX) /* bytes of one sample asked for and not here yet */
-#define PS_CACHE_RETRY_MS    5000                /* silence after which a piece is asked for again */
-#define PS_CACHE_ATTEMPTS    2                   /* times a sample is fetched before it counts as bad */
-#define PS_CACHE_SAMPLES_MAX 8192                /* most samples, whatever samples_n says */
+#define PS_CACHE_WINDOW      (16 * PS_CHUNK_MAX) /* bytes asked for and not here yet, shared by those samples */
+#define PS_CACHE_PART        (4 * PS_CHUNK_MAX) /* but of each so many */
+#define PS_CACHE_RETRY_MS    5000               /* silence after which a piece is asked for again */
+#define PS_CACHE_ATTEMPTS    2                  /* times a sample is fetched before it counts as bad */
+#define PS_CACHE_SAMPLES_MAX 8192               /* most samples, whatever samples_n says */
 
 struct ps_cache;
 struct ps_sample; /* one sample of the cache; lives while pinned */

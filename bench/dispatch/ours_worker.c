@@ -19,7 +19,8 @@
 
 #define TRANSFERS_MAX  64               /* samples of a session that are on their way or wait for it */
 #define TRANSFERS_LIVE 8                /* asked for at a time (PS_CACHE_FETCHES_MAX) */
-#define FETCH_BYTES    (16 * 64 * 1024) /* of one sample at a time (PS_CACHE_WINDOW) */
+#define FETCH_BYTES    (16 * 64 * 1024) /* at a time, shared by those (PS_CACHE_WINDOW) */
+#define FETCH_PART     (4 * 64 * 1024)  /* but of each so many (PS_CACHE_PART) */
 #define SUMS_N         4096             /* samples whose sum is remembered: a second JOB brings no bytes */
 #define SWEEP_MS       100              /* every session gets a tick so often */
 #define EVENTS_N       64
@@ -91,7 +92,8 @@ static void put_ready(struct session *self)
 
 static void fetch(struct session *self, struct transfer *transfer)
 {
-    uint64_t bytes = PS_MIN(transfer->size - transfer->have, (uint64_t)FETCH_BYTES);
+    uint64_t part = PS_MAX(FETCH_BYTES / PS_MAX(self->live_n, (size_t)1), (uint64_t)FETCH_PART),
+             bytes = PS_MIN(transfer->size - transfer->have, part);
     struct ps_msg msg = {.id = PS_MSG_FETCH, .FETCH = {.offset = transfer->have, .bytes = (uint32_t)bytes}};
 
     ours_sha(msg.FETCH.sha256, transfer->sample);
@@ -103,8 +105,8 @@ static void fetch_next(struct session *self)
 {
     for (size_t i = 0; i < TRANSFERS_MAX && self->live_n < TRANSFERS_LIVE; i++)
         if (self->transfers[i].leases_n && !self->transfers[i].asked) {
-            fetch(self, &self->transfers[i]);
             self->live_n++;
+            fetch(self, &self->transfers[i]);
         }
 }
 

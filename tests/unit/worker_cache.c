@@ -230,6 +230,36 @@ static void only_a_window_is_on_its_way(void **state)
     free(b.at);
 }
 
+/* The more samples come at once, the less is on its way of each. */
+static void samples_share_the_window(void **state)
+{
+    struct fixture *f = *state;
+    struct bytes b[PS_CACHE_FETCHES_MAX];
+    struct ps_sample *samples[PS_CACHE_FETCHES_MAX];
+    struct ps_fetch fetch;
+
+    ps_cache_free(&f->cache);
+    f->cache = make(f->dir, 16 * MIB, 256ULL * MIB, 100); /* room for all of them at once */
+    for (unsigned i = 0; i < PS_ARRAY_N(b); i++) {
+        b[i] = content((size_t)PS_CACHE_WINDOW, i);
+        samples[i] = pin(f->cache, &b[i], false);
+    }
+    for (unsigned i = 0; i < PS_ARRAY_N(b); i++) {
+        assert_true(ps_cache_next_fetch(f->cache, 1000, &fetch));
+        assert_memory_equal(fetch.sha256, b[i].sha, PS_SHA256_BYTES);
+        assert_int_equal(fetch.bytes, PS_CACHE_PART);
+    }
+    assert_false(ps_cache_next_fetch(f->cache, 1000, &fetch));
+    for (unsigned i = 1; i < PS_ARRAY_N(b); i++)
+        ps_cache_unpin(f->cache, &samples[i]);
+    assert_null(chunk(f->cache, &b[0], 0, PS_CHUNK_MAX));
+    assert_true(ps_cache_next_fetch(f->cache, 1000, &fetch)); /* alone again: all the rest fits */
+    assert_int_equal(fetch.bytes, PS_CACHE_WINDOW - PS_CACHE_PART);
+    ps_cache_unpin(f->cache, &samples[0]);
+    for (unsigned i = 0; i < PS_ARRAY_N(b); i++)
+        free(b[i].at);
+}
+
 static void only_so_many_samples_are_fetched_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -574,6 +604,7 @@ int main(void)
         T(one_over_64_mib_is_a_nameless_file),
         T(a_second_pin_needs_no_fetch),
         T(only_a_window_is_on_its_way),
+        T(samples_share_the_window),
         T(only_so_many_samples_are_fetched_at_once),
         T(silence_asks_again_from_what_is_missing),
         T(a_new_session_asks_again),
