@@ -2,7 +2,7 @@
 #include "broker/core/transfer.h"
 #include "broker_stage.h"
 
-enum { MASTER = 1, WORKER = 2, OTHER = 3, SECOND = 4 };
+enum { MASTER = 1, WORKER = 2, OTHER = 3, SECOND = 4, BEAT = 9 };
 
 static int setup(void **state)
 {
