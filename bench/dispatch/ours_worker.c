@@ -93,7 +93,8 @@ static void put_ready(struct session *self)
 static void fetch(struct session *self, struct transfer *transfer)
 {
     uint64_t part = PS_MAX(FETCH_BYTES / PS_MAX(self->live_n, (size_t)1), (uint64_t)FETCH_PART),
-             bytes = PS_MIN(transfer->size - transfer->have, part);
+             whole = part / PS_CHUNK_MAX * PS_CHUNK_MAX, /* the client sends whole chunks */
+        bytes = PS_MIN(transfer->size - transfer->have, whole);
     struct ps_msg msg = {.id = PS_MSG_FETCH, .FETCH = {.offset = transfer->have, .bytes = (uint32_t)bytes}};
 
     ours_sha(msg.FETCH.sha256, transfer->sample);
