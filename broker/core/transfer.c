@@ -98,11 +98,26 @@ static uint32_t piece_of(const struct ps_fetch *fetch, uint32_t room)
     return bytes == fetch->bytes || bytes >= PS_CHUNK_MAX ? bytes : 0;
 }
 
+/* An earlier part of its sample has not been asked for yet. The worker takes bytes in order: what overtakes is a gap, for
+ * which it asks once more. */
+static bool is_early(const struct ps_core *core, const struct ps_session *session,
+                     const struct ps_fetch *fetch)
+{
+    for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next) {
+        const struct ps_fetch *other = ps_fetch_at(core, at);
+
+        if (other->offset < fetch->offset && other->asked < other->bytes &&
+            memcmp(other->sha256, fetch->sha256, PS_SHA256_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
 uint32_t ps_transfer_next(const struct ps_core *core, const struct ps_session *session)
 {
     uint32_t at = session->fetch_first;
 
-    while (at && ps_fetch_at(core, at)->asked)
+    while (at && (ps_fetch_at(core, at)->asked || is_early(core, session, ps_fetch_at(core, at))))
         at = ps_fetch_at(core, at)->next;
     return at && piece_of(ps_fetch_at(core, at), core->options.transfer_bytes - session->flight_bytes) ? at
                                                                                                        : 0;

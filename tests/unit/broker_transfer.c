@@ -120,6 +120,34 @@ static void a_worker_asks_within_its_limit(void **state)
     assert_true(stage_dropped(stage, WORKER));
 }
 
+/* A worker asks for the next part of a sample before the last has come; in the total there is room for a part of each. */
+static void parts_of_one_sample_keep_their_order(void **state)
+{
+    enum { C = PS_CHUNK_MAX };
+    struct stage *stage = *state;
+    struct stage_session worker;
+    const struct ps_msg *msg;
+
+    stage->options.transfer_total = 4 * C;
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 1);
+    worker = stage_worker(stage, WORKER, "clamav", 1, 1);
+    fetch(stage, WORKER, 1, 0, 6 * C);
+    fetch(stage, WORKER, 1, 6 * C, 2 * C);
+    assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FETCH)->FETCH.bytes, 4 * C);
+    for (uint64_t i = 0; i < 3; i++) { /* room comes, and the later part does not take it */
+        chunk(stage, worker.id, 1, i * C, 8 * C, C);
+        stage_expect_none(stage, MASTER, PS_MSG_FETCH);
+    }
+    chunk(stage, worker.id, 1, 3 * C, 8 * C, C);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.offset, 4 * C);
+    assert_int_equal(msg->FETCH.bytes, 2 * C);
+    msg = stage_expect(stage, MASTER, PS_MSG_FETCH);
+    assert_int_equal(msg->FETCH.offset, 6 * C);
+    assert_int_equal(msg->FETCH.bytes, 2 * C);
+}
+
 /* What may be on its way for all is shared: each worker gets a piece a turn, of one that leaves the others get its part. */
 static void workers_take_turns_within_the_total(void **state)
 {
@@ -273,6 +301,7 @@ int main(void)
         T(pieces_go_to_who_asked),
         T(a_sample_that_is_gone_is_told),
         T(a_worker_asks_within_its_limit),
+        T(parts_of_one_sample_keep_their_order),
         T(workers_take_turns_within_the_total),
         T(who_asks_again_keeps_its_place),
         T(a_turn_is_small_while_others_wait),
