@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "broker/daemon/postbox.h"
 #include "proto/limits.h"
+#include "proto/peer/parts.h"
 
 #define ADDRESS_BYTES 5    /* an id of libzmq's own making: a zero and a counter */
 #define HANDSHAKE_MS  5000 /* a connection that says nothing is closed */
@@ -295,29 +296,6 @@ uint32_t ps_router_fallen(struct ps_router *self, bool *ret_full)
 
 /* ---- in ---- */
 
-/* The parts of a message behind its address: the first, and up to PS_ROUTER_CARRIED_N more. All are read, so
- * that the next message begins where it should. Returns how many there were. */
-static size_t receive_parts(void *socket, zmq_msg_t *parts)
-{
-    zmq_msg_t surplus;
-    size_t n = 0;
-    int more = 1;
-
-    while (more) {
-        zmq_msg_t *part = n <= PS_ROUTER_CARRIED_N ? &parts[n] : &surplus;
-
-        (void)zmq_msg_init(part); /* always 0 */
-        while (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0)
-            if (errno != EINTR)
-                return n; /* can't be: messages come whole */
-        more = zmq_msg_more(part);
-        n++;
-        if (part == &surplus)
-            (void)zmq_msg_close(part);
-    }
-    return n;
-}
-
 static void hand_over(struct ps_router *self, struct peer *peer, zmq_msg_t *parts, size_t n)
 {
     struct ps_bytes records = {zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])};
@@ -354,7 +332,7 @@ static bool receive_one(struct ps_router *self, uint64_t now_ms, size_t *bytes)
     (void)zmq_msg_init(&address); /* always 0 */
     if (zmq_msg_recv(&address, self->socket, ZMQ_DONTWAIT) < 0)
         return false;
-    n = zmq_msg_more(&address) ? receive_parts(self->socket, parts) : 0;
+    n = zmq_msg_more(&address) ? ps_parts_receive(self->socket, parts, PS_ARRAY_N(parts)) : 0;
     for (size_t i = 0; i < n && i <= PS_ROUTER_CARRIED_N; i++)
         *bytes += zmq_msg_size(&parts[i]);
     peer = n ? sender(self, &address, &parts[0]) : NULL;

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/sock.h"
 #include "broker/mdp/body.h"
+#include "proto/peer/parts.h"
 
 #define HANDSHAKE_MS 5000  /* a connection that says nothing is closed */
 #define TELL_MS      10000 /* between log lines about what went wrong */
@@ -142,31 +143,6 @@ static void on_log(void *ctx, enum ps_log_level level, const char *event, const 
 
 /* ---- in ---- */
 
-/* All parts of a message are read, so that the next one begins where it should; those beyond the limit are dropped at
- * once. Returns how many there were, 0 when there was no message. */
-static size_t receive(void *socket, zmq_msg_t *parts, size_t max)
-{
-    zmq_msg_t surplus;
-    size_t n = 0;
-    int more = 1;
-
-    while (more) {
-        zmq_msg_t *part = n < max ? &parts[n] : &surplus;
-
-        (void)zmq_msg_init(part); /* always 0 */
-        while (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0)
-            if (errno != EINTR) {
-                (void)zmq_msg_close(part);
-                return n;
-            }
-        more = zmq_msg_more(part);
-        n++;
-        if (part == &surplus)
-            (void)zmq_msg_close(part);
-    }
-    return n;
-}
-
 static void hand_over(struct ps_mdp_front *self, zmq_msg_t *parts, size_t n)
 {
     struct ps_bytes frames[PS_MDP_FRAMES_N];
@@ -200,7 +176,7 @@ static void hand_over(struct ps_mdp_front *self, zmq_msg_t *parts, size_t n)
 static bool receive_one(struct ps_mdp_front *self)
 {
     zmq_msg_t parts[1 + PS_MDP_FRAMES_N];
-    size_t n = receive(self->socket, parts, PS_ARRAY_N(parts));
+    size_t n = ps_parts_receive(self->socket, parts, PS_ARRAY_N(parts));
 
     if (n > 1 && n <= PS_ARRAY_N(parts))
         hand_over(self, parts, n);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "proto/peer/parts.h"
 
 #define HWM 64 /* messages in libzmq's hands; the dialogue has one and heartbeats */
 
@@ -101,29 +102,6 @@ void ps_mdp_link_close(struct ps_mdp_link *self, bool say_so)
 
 /* ---- in ---- */
 
-static size_t receive(void *socket, zmq_msg_t *parts, size_t max)
-{
-    zmq_msg_t surplus;
-    size_t n = 0;
-    int more = 1;
-
-    while (more) {
-        zmq_msg_t *part = n < max ? &parts[n] : &surplus;
-
-        (void)zmq_msg_init(part); /* always 0 */
-        while (zmq_msg_recv(part, socket, ZMQ_DONTWAIT) < 0)
-            if (errno != EINTR) {
-                (void)zmq_msg_close(part);
-                return n;
-            }
-        more = zmq_msg_more(part);
-        n++;
-        if (part == &surplus)
-            (void)zmq_msg_close(part);
-    }
-    return n;
-}
-
 static void take_request(struct ps_mdp_link *self, const struct ps_mdp_message *message, zmq_msg_t *parts,
                          size_t n, struct ps_mdp_request *ret_request)
 {
@@ -164,7 +142,7 @@ enum ps_mdp_link_turn ps_mdp_link_receive(struct ps_mdp_link *self, uint64_t now
                                           struct ps_mdp_request *ret_request, bool *ret_more)
 {
     zmq_msg_t parts[PS_MDP_FRAMES_N];
-    size_t n = receive(self->socket, parts, PS_ARRAY_N(parts));
+    size_t n = ps_parts_receive(self->socket, parts, PS_ARRAY_N(parts));
     enum ps_mdp_link_turn turn = PS_MDP_LINK_NOTHING;
 
     *ret_more = n > 0;
