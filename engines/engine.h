@@ -11,6 +11,7 @@
  *     fork   -> enter, in each child, before its first scan: own temporary directory, undo shared state
  *     scan   -> many times per child, one at a time; hostile bytes are parsed here and only here
  *     close  -> frees all
+ *     update -> in a process and a jail of its own, away from scans: brings new definitions into a directory
  *
  * A child is jailed when scan runs: no network, no files but the sample's descriptor and tmpdir, limits on time
  * and memory; it may be killed at any moment. An engine may crash without harm to anyone else.
@@ -24,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PS_ENGINE_ABI 1
+#define PS_ENGINE_ABI 2
 
 enum ps_engine_kind {
     PS_ENGINE_EVILNESS = 1, /* judges: malicious, suspicious, undetected, harmless */
@@ -48,7 +49,9 @@ struct ps_engine_conf {
     const char *signatures; /* directory of its signatures or rules; NULL when the engine has none */
     const char *origin;     /* test, site or official: from the file ORIGIN there; "" when there is none */
     const char *data;       /* directory of read-only files shipped with the engine */
-    const char *tmpdir;     /* private, writable, for open and warm */
+    const char
+        *file; /* for an adapter: the file that describes the engine (NAME.engine, NAME.py); else NULL */
+    const char *tmpdir; /* private, writable, for open and warm */
     /* An operator's setting for this engine, or NULL when it isn't set. Lent until close. */
     const char *(*setting)(const struct ps_engine_conf *self, const char *key);
     void *host; /* the host's own */
@@ -62,6 +65,20 @@ struct ps_engine_info {
     int64_t built_at;        /* seconds since 1970 of the newest definitions; 0 when unknown */
     const char *note;        /* what people should know (files skipped and why); "" for nothing */
     bool silence_counts;     /* false: an undetected of this set says nothing (test set, no rules) */
+    uint32_t licence_scans;  /* scans that the licence allows at once in the whole fleet; 0: any number */
+    int64_t
+        licence_ends_at; /* seconds since 1970 of the licence's end; 0 when it has none or it is unknown */
+};
+
+/* What an engine that runs programs needs to reach, and nothing else is reachable. Lists end with NULL; a NULL list
+ * is empty. Paths are absolute. Libraries, the loader and ld.so.cache of programs are the host's business. */
+struct ps_engine_grants {
+    const char *const *programs; /* may be executed, scripts with their interpreters named here as well */
+    const char *const *readable; /* files and directories that may be read */
+    const char *socket; /* UNIX socket of the engine's daemon, that may be connected to; NULL for none */
+    /* For update alone: */
+    const char *const *writable; /* directories that it may change */
+    const char *const *hosts;    /* "host:port" that it may connect to: a hole, shown as weaker */
 };
 
 /* One sample. Lent for the time of scan. */
@@ -85,6 +102,10 @@ struct ps_engine_report {
     void (*reason)(void *host, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
     /* The sample's MIME type; for the type engine alone. */
     void (*type)(void *host, const char *mime);
+    /* A file that was derived from the sample, or a picture of it: its name (no path), its MIME type ("" when
+     * unknown) and its bytes, which are copied. At most 256 of them, 16 MiB each and 64 MiB together a scan. */
+    int (*artifact)(void *host, const char *name, const char *mime, const void *data, size_t len);
+    int (*picture)(void *host, const char *name, const char *mime, const void *data, size_t len);
     void *host;
 };
 
@@ -93,9 +114,16 @@ struct ps_engine {
     uint32_t size;    /* sizeof(struct ps_engine) */
     const char *name; /* lower case, [a-z0-9_-], also its directory */
     enum ps_engine_kind kind;
-    const char *licence; /* SPDX of the plug-in as linked */
-    const char *types;   /* comma-separated globs of MIME types it takes; NULL for all */
-    uint32_t run_ms;     /* time a scan may take; 0 for the host's default (60 s) */
+    const char *licence;                   /* SPDX of the plug-in as linked */
+    const char *types;                     /* comma-separated globs of MIME types it takes; NULL for all */
+    uint32_t run_ms;                       /* time a scan may take; 0 for the host's default (60 s) */
+    uint32_t at_once;                      /* scans of it at once on one machine; 0 for any number */
+    const struct ps_engine_grants *grants; /* NULL: it runs no programs and reaches nothing */
+
+    /* An adapter's only function besides those of what it becomes: reads conf->file and returns the engine that the
+     * file describes, which takes this one's place before probe; NULL with one sentence in err. Its memory stays
+     * until the process ends. */
+    const struct ps_engine *(*become)(const struct ps_engine_conf *conf, char *err, size_t err_max);
 
     /* All may be NULL but open (when the engine has state) and scan. Those that return int return 0, or -1 with
      * one sentence in err (err_max bytes). */
@@ -107,6 +135,11 @@ struct ps_engine {
     enum ps_found (*scan)(void *engine, const struct ps_engine_sample *sample,
                           const struct ps_engine_report *report);
     void (*close)(void *engine);
+    /* Brings new definitions into dir, an empty directory that will be conf->signatures when it returned 0 and the
+     * engine, loaded with them, has passed its self-test. conf->signatures are those of now. fd: a file that the
+     * operator brought, or -1: then it fetches them itself, as far as its grants allow. Called in a process that
+     * does nothing else, before open. */
+    int (*update)(const struct ps_engine_conf *conf, int fd, const char *dir, char *err, size_t err_max);
 };
 
 /* Visible from outside whatever -fvisibility says. */

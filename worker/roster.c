@@ -23,6 +23,7 @@ struct child {
 struct engine {
     struct ps_engine_facts facts;
     char plugin[PS_PATH_MAX];
+    char file[PS_PATH_MAX]; /* what describes it, when plugin is an adapter; "" */
     char data[PS_PATH_MAX]; /* "" for none */
     struct ps_sigdir signatures;
     const char **settings; /* owned array of texts lent by the configuration */
@@ -72,6 +73,7 @@ static int start_host(struct ps_roster *self, unsigned number, uint64_t now_ms, 
         .plugin = engine->plugin,
         .signatures = engine->signatures.path[0] ? engine->signatures.path : NULL,
         .data = engine->data[0] ? engine->data : NULL,
+        .file = engine->file[0] ? engine->file : NULL,
         .tmp = conf->tmp,
         .settings = engine->settings,
         .settings_n = engine->settings_n,
@@ -418,14 +420,38 @@ static bool proper_name(const char *name)
     return len > 0 && len <= PS_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
+/* Three ways to write an engine: what lies in its directory says which. An adapter is a plug-in that becomes the engine
+ * which a file describes. */
+static const struct way {
+    const char *suffix;  /* of NAME/NAMEsuffix */
+    const char *adapter; /* directory whose adapter.so reads that file; NULL: it is the plug-in itself */
+} ways[] = {{".so", NULL}, {".engine", "manifest"}, {".py", "python"}};
+
+static bool fits(int n)
+{
+    return n >= 0 && n < PS_PATH_MAX;
+}
+
+static bool fill_plugin(struct engine *engine, const char *engine_dir, const char *name)
+{
+    for (size_t i = 0; i < PS_ARRAY_N(ways); i++) {
+        char *file = ways[i].adapter ? engine->file : engine->plugin;
+
+        if (!fits(snprintf(file, PS_PATH_MAX, "%s/%s/%s%s", engine_dir, name, name, ways[i].suffix)) ||
+            access(file, R_OK) < 0)
+            continue;
+        return !ways[i].adapter ||
+               fits(snprintf(engine->plugin, PS_PATH_MAX, "%s/%s/adapter.so", engine_dir, ways[i].adapter));
+    }
+    return false;
+}
+
 static bool fill_paths(struct engine *engine, const struct ps_roster_conf *conf, const char *name)
 {
-    int n = snprintf(engine->plugin, PS_PATH_MAX, "%s/%s/%s.so", conf->engine_dir, name, name);
-
-    if (n < 0 || n >= PS_PATH_MAX || access(engine->plugin, R_OK) < 0)
+    if (!fill_plugin(engine, conf->engine_dir, name))
         return false;
     (void)snprintf(engine->data, PS_PATH_MAX, "%s/%s/data", conf->engine_dir,
-                   name); /* shorter than the plug-in's */
+                   name); /* cut: then it is not there */
     if (access(engine->data, R_OK | X_OK) < 0)
         engine->data[0] = '\0';
     ps_sigdir_find(&engine->signatures, name, conf->engine_dir, conf->signatures, PS_SIGDIR_SYSTEM);

@@ -145,7 +145,7 @@ static void over_a_limit(void **state)
 {
     struct ps_engine_sample huge = {.fd = -1, .size = (uint64_t)INT_MAX + 1, .type = "", .tmpdir = *state};
     struct fake_report fake = {.traits = NULL};
-    struct ps_engine_report report = {fake_finding, fake_trait, fake_reason, fake_type, &fake};
+    struct ps_engine_report report = fake_table(&fake);
     char label[256], reason[512], *big = calloc(1, 4096);
     struct fake_conf conf;
     void *engine;

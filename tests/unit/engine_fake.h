@@ -18,6 +18,7 @@
 
 #define FAKE_FINDINGS_MAX 64
 #define FAKE_SETTINGS_MAX 16
+#define FAKE_FILES_MAX    16
 
 /* What a scan reported. */
 struct fake_report {
@@ -29,6 +30,13 @@ struct fake_report {
     } findings[FAKE_FINDINGS_MAX];
     json_t *traits;      /* object */
     size_t bad_traits_n; /* that were no JSON */
+    size_t files_n;
+    struct {
+        bool picture;
+        char name[256], mime[128];
+        void *data; /* owned */
+        size_t len;
+    } files[FAKE_FILES_MAX]; /* artifacts and pictures */
     char reason[512], type[256];
 };
 
@@ -114,11 +122,48 @@ static inline void fake_type(void *host, const char *mime)
     (void)snprintf(fake->type, sizeof(fake->type), "%s", mime);
 }
 
+static inline int fake_file(struct fake_report *fake, bool picture, const char *name, const char *mime,
+                            const void *data, size_t len)
+{
+    if (fake->files_n == FAKE_FILES_MAX) {
+        fake->refused_n++;
+        return -1;
+    }
+    fake->files[fake->files_n].picture = picture;
+    (void)snprintf(fake->files[fake->files_n].name, sizeof(fake->files[0].name), "%s", name);
+    (void)snprintf(fake->files[fake->files_n].mime, sizeof(fake->files[0].mime), "%s", mime);
+    fake->files[fake->files_n].data = malloc(len + 1);
+    memcpy(fake->files[fake->files_n].data, data, len);
+    fake->files[fake->files_n++].len = len;
+    return 0;
+}
+
+static inline int fake_artifact(void *host, const char *name, const char *mime, const void *data, size_t len)
+{
+    return fake_file(host, false, name, mime, data, len);
+}
+
+static inline int fake_picture(void *host, const char *name, const char *mime, const void *data, size_t len)
+{
+    return fake_file(host, true, name, mime, data, len);
+}
+
+static inline struct ps_engine_report fake_table(struct fake_report *fake)
+{
+    return (struct ps_engine_report){.finding = fake_finding,
+                                     .trait = fake_trait,
+                                     .reason = fake_reason,
+                                     .type = fake_type,
+                                     .artifact = fake_artifact,
+                                     .picture = fake_picture,
+                                     .host = fake};
+}
+
 /* Scans the open file. The report is to be given to fake_fini. */
 static inline void fake_scan_fd(const struct ps_engine *engine, void *state, int fd, const char *tmpdir,
                                 struct fake_report *ret_report)
 {
-    struct ps_engine_report report = {fake_finding, fake_trait, fake_reason, fake_type, ret_report};
+    struct ps_engine_report report = fake_table(ret_report);
     struct ps_engine_sample sample = {.fd = fd, .type = "", .tmpdir = tmpdir};
     uint8_t digest[32], block[16384];
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
@@ -153,6 +198,9 @@ static inline void fake_fini(struct fake_report *report)
 {
     json_decref(report->traits);
     report->traits = NULL;
+    for (size_t i = 0; i < report->files_n; i++)
+        free(report->files[i].data);
+    report->files_n = 0;
 }
 
 /* Makes the file dir/name of text. */

@@ -101,7 +101,7 @@ static void more_than_a_block(void **state)
 static void not_the_sample(void **state)
 {
     struct fake_report fake = {.traits = json_object()};
-    struct ps_engine_report report = {fake_finding, fake_trait, fake_reason, fake_type, &fake};
+    struct ps_engine_report report = fake_table(&fake);
     uint8_t other[32] = {1};
     struct ps_engine_sample sample = {
         .fd = memfd_create("sample", MFD_CLOEXEC), .size = 3, .sha256 = other, .type = "", .tmpdir = "/"};

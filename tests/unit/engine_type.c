@@ -113,7 +113,7 @@ static void entropy_of_a_large_file(void **state)
 static void short_sample(void **state)
 {
     struct fake_report fake = {.traits = json_object()};
-    struct ps_engine_report report = {fake_finding, fake_trait, fake_reason, fake_type, &fake};
+    struct ps_engine_report report = fake_table(&fake);
     struct ps_engine_sample sample = {
         .fd = memfd_create("sample", MFD_CLOEXEC), .size = 10, .type = "", .tmpdir = "/"};
 

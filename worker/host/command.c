@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 
-#define ARGS_FIXED 9 /* program, six options of ours, and the end, with one to spare */
+#define ARGS_FIXED 10 /* program, seven options of ours, and the end, with one to spare */
 
 bool ps_spawn_name_valid(const char *name)
 {
@@ -60,6 +60,7 @@ int ps_spawn_argv(const struct ps_host_conf *conf, const char *tmpdir, bool own_
     rc = rc ? rc : put(argv, &n, "--plugin=", conf->plugin);
     rc = rc ? rc : put(argv, &n, "--signatures=", conf->signatures);
     rc = rc ? rc : put(argv, &n, "--data=", conf->data);
+    rc = rc ? rc : put(argv, &n, "--file=", conf->file);
     rc = rc ? rc : put(argv, &n, "--tmp=", tmpdir);
     rc = rc ? rc : put(argv, &n, "--own-account", own_account ? "" : NULL);
     for (size_t i = 0; i < conf->settings_n && !rc; i++)

@@ -63,6 +63,7 @@ struct ps_host_conf {
     const char *plugin;     /* path of the plug-in, NAME.so */
     const char *signatures; /* directory of its signatures; NULL for none */
     const char *data;       /* directory of read-only files shipped with it; NULL for none */
+    const char *file;       /* for an adapter: what describes the engine; NULL for none */
     const char *tmp;        /* writable directory; the host makes and removes one of its own below. Clear it
                                (ps_file_remove_tree) once when the worker starts, not while hosts live.
                                With a launcher: ignored, the launcher has its own */

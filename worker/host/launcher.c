@@ -29,7 +29,8 @@
 
 enum command { COMMAND_START = 1, COMMAND_END = 2 };
 
-/* A request: this, then texts, each with its NUL: engine, plug-in, signatures, data ("" for none), settings, options. */
+/* A request: this, then texts, each with its NUL: engine, plug-in, signatures, data, file ("" for none),
+ * settings, options. */
 struct request {
     uint32_t command;
     uint32_t instance;   /* END */
@@ -37,7 +38,7 @@ struct request {
     uint32_t options_n;
 };
 
-#define TEXTS_FIXED 4
+#define TEXTS_FIXED 5
 
 struct reply {
     int32_t rc;        /* 0 or a ps_err */
@@ -131,13 +132,15 @@ static int read_start(const struct launcher *self, size_t len, struct start *ret
         if (!option_allowed(ret_start->options[i]))
             return ps_error_set(reterr, PS_ERR_DENIED, "the launcher does not take the option %.64s",
                                 ret_start->options[i]);
-    if (!ps_spawn_name_valid(fixed[0]) || !plugin_allowed(self, fixed[1]))
+    if (!ps_spawn_name_valid(fixed[0]) || !plugin_allowed(self, fixed[1]) ||
+        (fixed[4][0] && !plugin_allowed(self, fixed[4])))
         return ps_error_set(reterr, PS_ERR_DENIED, "the launcher knows no such engine or plug-in");
     ret_start->conf = (struct ps_host_conf){.program = self->conf.program,
                                             .engine = fixed[0],
                                             .plugin = fixed[1],
                                             .signatures = fixed[2][0] ? fixed[2] : NULL,
                                             .data = fixed[3][0] ? fixed[3] : NULL,
+                                            .file = fixed[4][0] ? fixed[4] : NULL,
                                             .settings = ret_start->settings,
                                             .settings_n = head.settings_n,
                                             .options = ret_start->options,
@@ -450,6 +453,7 @@ int ps_launcher_start(struct ps_launcher *self, const struct ps_host_conf *conf,
     put_text(&buf, conf->plugin);
     put_text(&buf, conf->signatures);
     put_text(&buf, conf->data);
+    put_text(&buf, conf->file);
     for (size_t i = 0; i < conf->settings_n; i++)
         put_text(&buf, conf->settings[i]);
     for (size_t i = 0; i < conf->options_n; i++)

@@ -134,6 +134,7 @@ static int load(struct host *host, struct ps_error *reterr)
                                   .signatures = settings->signatures,
                                   .origin = settings->origin,
                                   .data = settings->data,
+                                  .file = settings->file,
                                   .tmpdir = dir,
                                   .settings = settings->set,
                                   .settings_n = settings->set_n};
@@ -244,6 +245,7 @@ static int move_in(struct host *host, struct ps_error *reterr)
     make_absolute(&host->settings.plugin);
     make_absolute(&host->settings.signatures);
     make_absolute(&host->settings.data);
+    make_absolute(&host->settings.file);
     rc = enter_tmp(host->settings.tmp, reterr);
     rc = rc ? rc : leave_root(&host->settings, reterr);
     rc = rc ? rc : ps_jail_enter(&host->jail, reterr);

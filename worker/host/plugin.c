@@ -58,7 +58,7 @@ static int read_origin(struct ps_plugin *self, struct ps_error *reterr)
     return check_origin(self, ps_buf_text(&text), reterr);
 }
 
-static int check_entry(const struct ps_plugin *self, struct ps_error *reterr)
+static int check_abi(const struct ps_plugin *self, struct ps_error *reterr)
 {
     const struct ps_engine *engine = self->engine;
 
@@ -69,6 +69,13 @@ static int check_entry(const struct ps_plugin *self, struct ps_error *reterr)
         return ps_error_set(reterr, PS_ERR_UNSUPPORTED,
                             "%s has an entry of %u bytes, this host knows one of %zu", self->conf.path,
                             engine->size, sizeof(*engine));
+    return 0;
+}
+
+static int check_entry(const struct ps_plugin *self, struct ps_error *reterr)
+{
+    const struct ps_engine *engine = self->engine;
+
     if (!engine->name || !engine->name[0] ||
         strspn(engine->name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(engine->name) ||
         strlen(engine->name) > PS_NAME_MAX)
@@ -89,9 +96,29 @@ static int open_object(struct ps_plugin *self, struct ps_error *reterr)
     if (self->handle)
         self->engine = dlsym(self->handle, "ps_engine_entry");
     if (self->engine)
-        return check_entry(self, reterr);
+        return check_abi(self, reterr);
     why = dlerror();
     return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "the plug-in can't be loaded: %s", why ? why : "unknown");
+}
+
+/* An adapter gives its place to the engine that its file describes. */
+static int become(struct ps_plugin *self, struct ps_error *reterr)
+{
+    char said[PS_ERROR_TEXT_MAX] = "", clean[PS_ERROR_TEXT_MAX];
+    const struct ps_engine *engine;
+
+    if (!self->engine->become)
+        return 0;
+    if (!self->conf.file)
+        return ps_error_set(reterr, PS_ERR_INVALID, "%s is an adapter: it needs --file", self->conf.path);
+    engine = self->engine->become(&self->lent, said, sizeof(said));
+    if (engine) {
+        self->engine = engine;
+        return check_abi(self, reterr);
+    }
+    ps_text_clean(clean, sizeof(clean), said);
+    return ps_error_set(reterr, PS_ERR_INVALID, "%.400s",
+                        clean[0] ? clean : "its file was refused without a reason");
 }
 
 /* A step of the engine's own that failed with text in said. */
@@ -134,11 +161,12 @@ int ps_plugin_load(struct ps_plugin **ret_self, const struct ps_plugin_conf *con
     self->lent = (struct ps_engine_conf){.signatures = conf->signatures,
                                          .origin = self->origin,
                                          .data = conf->data,
+                                         .file = conf->file,
                                          .tmpdir = conf->tmpdir,
                                          .setting = setting,
                                          .host = self};
-    if ((rc = read_origin(self, reterr)) || (rc = open_object(self, reterr)) ||
-        (rc = start_engine(self, reterr)))
+    if ((rc = read_origin(self, reterr)) || (rc = open_object(self, reterr)) || (rc = become(self, reterr)) ||
+        (rc = check_entry(self, reterr)) || (rc = start_engine(self, reterr)))
         return rc;
     *ret_self = PS_TAKE(self);
     return 0;

@@ -13,6 +13,7 @@ struct ps_plugin_conf {
     const char *signatures; /* NULL for none */
     const char *origin;     /* overrides the file ORIGIN; NULL: read it */
     const char *data;       /* NULL for none */
+    const char *file;       /* for an adapter: what describes the engine; NULL for none */
     const char *tmpdir;     /* for open and warm */
     char *const *settings;  /* "key=value"; borrowed until ps_plugin_free */
     size_t settings_n;
@@ -20,7 +21,7 @@ struct ps_plugin_conf {
 
 struct ps_plugin {
     void *handle;                   /* of dlopen */
-    const struct ps_engine *engine; /* its one symbol */
+    const struct ps_engine *engine; /* its one symbol, or what an adapter became */
     void *state;                    /* what open gave */
     struct ps_plugin_conf conf;     /* texts borrowed from the caller */
     char origin[PS_NAME_MAX + 1];   /* test, site, official, "" */

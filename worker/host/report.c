@@ -99,8 +99,23 @@ static void type(void *host, const char *mime)
     ps_text_clean(self->type, sizeof(self->type), mime);
 }
 
+static int derived(void *host, const char *name, const char *mime, const void *data, size_t len)
+{
+    char clean[PS_NAME_MAX + 1];
+
+    (void)mime;
+    (void)data;
+    ps_text_clean(clean, sizeof(clean), name);
+    return cut(host, "\"%s\" of %zu bytes is not carried", clean, len);
+}
+
 struct ps_engine_report ps_report_table(struct ps_report *self)
 {
-    return (struct ps_engine_report){
-        .finding = finding, .trait = trait, .reason = reason, .type = type, .host = self};
+    return (struct ps_engine_report){.finding = finding,
+                                     .trait = trait,
+                                     .reason = reason,
+                                     .type = type,
+                                     .artifact = derived,
+                                     .picture = derived,
+                                     .host = self};
 }

@@ -31,6 +31,12 @@ const struct ps_opt ps_settings_table[] = {
      .offset = FIELD(data),
      .unit = "dir",
      .prose = "Directory of read-only files that were shipped with it."},
+    {.name = "file",
+     .letter = 'f',
+     .type = PS_OPT_TEXT,
+     .offset = FIELD(file),
+     .unit = "path",
+     .prose = "With an adapter as plug-in: the file that describes the engine (NAME.engine, NAME.py)."},
     {.name = "origin",
      .type = PS_OPT_TEXT,
      .offset = FIELD(origin),
@@ -242,9 +248,9 @@ void ps_settings_fini(struct ps_settings *self)
 /* What a zygote is told apart from these, or what is not for it. */
 static bool is_passed_on(const char *name)
 {
-    static const char *const not [] = {"engine",  "plugin",      "signatures",   "data",
-                                       "set",     "tmp",         "try",          "walls",
-                                       "control", "own-account", "child-stderr", "run"};
+    static const char *const not [] = {"engine",      "plugin",       "signatures", "data",  "file",
+                                       "set",         "tmp",          "try",        "walls", "control",
+                                       "own-account", "child-stderr", "run"};
 
     for (size_t i = 0; i < PS_ARRAY_N(not ); i++)
         if (strcmp(name, not [i]) == 0)

@@ -7,8 +7,8 @@
 #include "worker/host/selftest.h"
 
 struct ps_settings {
-    char *engine, *plugin, *signatures, *data, *tmp, *origin, *account, *self_test_word; /* owned */
-    struct ps_opt_list wall_off;                                                         /* owned */
+    char *engine, *plugin, *signatures, *data, *file, *tmp, *origin, *account, *self_test_word; /* owned */
+    struct ps_opt_list wall_off;                                                                /* owned */
     uint64_t control;           /* descriptor; 0 for none */
     bool try_files, show_walls; /* modes */
     bool own_account, child_stderr, trap;

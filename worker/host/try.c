@@ -174,6 +174,7 @@ static int run(const struct ps_settings *settings, const char *tmp)
     struct ps_host_conf conf = {.program = program,
                                 .engine = name,
                                 .plugin = settings->plugin,
+                                .file = settings->file,
                                 .signatures = settings->signatures,
                                 .data = settings->data,
                                 .tmp = tmp,
