@@ -136,6 +136,7 @@ static int load(struct host *host, struct ps_error *reterr)
                                   .data = settings->data,
                                   .file = settings->file,
                                   .tmpdir = dir,
+                                  .jail = &host->jail,
                                   .settings = settings->set,
                                   .settings_n = settings->set_n};
     int rc = dir ? ps_file_mkdirs(dir, 0700) : PS_ERR_NOMEM;
