@@ -90,6 +90,9 @@ struct ps_engine_grants {
     const char *const *programs; /* may be executed, scripts with their interpreters named here as well */
     const char *const *readable; /* files and directories that may be read */
     const char *socket; /* UNIX socket of the engine's daemon, that may be connected to; NULL for none */
+    /* Directory that may be written to, where a daemon under another account finds samples; NULL for none. No quota but
+     * its file system's. */
+    const char *exchange;
     /* For update alone: */
     const char *const *writable; /* directories that it may change */
     const char *const *hosts;    /* "host:port" that it may connect to: a hole, shown as weaker */

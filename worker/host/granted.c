@@ -130,7 +130,7 @@ static int put_all(struct ps_granted *self, const char *const *paths, uint32_t u
 int ps_granted_read(struct ps_granted *ret_self, const struct ps_engine_grants *grants, bool update,
                     struct ps_error *reterr)
 {
-    const char *const sockets[] = {grants->socket, NULL};
+    const char *const sockets[] = {grants->socket, NULL}, *const exchanges[] = {grants->exchange, NULL};
     int rc = 0;
 
     *ret_self = (struct ps_granted){.socket = grants->socket,
@@ -141,6 +141,7 @@ int ps_granted_read(struct ps_granted *ret_self, const struct ps_engine_grants *
     rc = rc ? rc : put_all(ret_self, grants->programs, PS_GRANTED_READ | PS_GRANTED_EXECUTE, reterr);
     rc = rc ? rc : put_all(ret_self, grants->readable, PS_GRANTED_READ, reterr);
     rc = rc ? rc : put_all(ret_self, sockets, PS_GRANTED_SOCKET, reterr);
+    rc = rc ? rc : put_all(ret_self, exchanges, PS_GRANTED_READ | PS_GRANTED_WRITE, reterr);
     if (!rc && update)
         rc = put_all(ret_self, grants->writable, PS_GRANTED_READ | PS_GRANTED_WRITE, reterr);
     return rc;
