@@ -382,7 +382,8 @@ static int answer_self_test(void *arg, const char *tmpdir, int out)
     sample.fd = make_test_sample(tmpdir, &sample.size);
     if (sample.fd >= 0 && run(&sample, &judgement, err, sizeof(err)) == 0) {
         hit = judgement.found == PS_FOUND_MALICIOUS || judgement.found == PS_FOUND_SUSPICIOUS;
-        (void)snprintf(err, sizeof(err), "%s", judgement.reason); /* of one size */
+        (void)snprintf(err, sizeof(err), "%s",
+                       judgement.reason[0] ? judgement.reason : "it is called clean"); /* of one size */
     }
     return dprintf(out, "%c%s", hit ? 'H' : '-', err) > 0 ? 0 : -1;
 }
@@ -407,12 +408,17 @@ static int self_test(const struct ps_engine_conf *conf, char *err, size_t err_ma
                        buf[0] ? ps_kit_text(why, sizeof(why), buf + 1) : "no answer");
 }
 
+static bool is_any(const char *name)
+{
+    return name[0] != '\0';
+}
+
 /* What changes when the signatures change, when the manifest asks no program for it. */
 static int look_at_signatures(const struct ps_engine_conf *conf, char *err, size_t err_max)
 {
     if (!conf->signatures || self.asked.definitions[0])
         return 0;
-    if (ps_sigset_list(&self.signatures, conf->signatures, true, NULL, err, err_max) ||
+    if (ps_sigset_list(&self.signatures, conf->signatures, true, is_any, err, err_max) ||
         ps_sigset_hash(&self.signatures, NULL, err, err_max))
         return -1;
     (void)snprintf(self.asked.definitions, sizeof(self.asked.definitions), "%s", self.signatures.hash); /* fits */
