@@ -25,7 +25,7 @@ TRUE = "/usr/bin/true"
 FOREVER = "--recycle=100000000"  # a child that is replaced in between would be measured as well
 BYTES = 4096
 # What bubblewrap has to be told for a program that sees no more than one in our jail does.
-BUBBLEWRAP = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr",
+BUBBLEWRAP = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr",
               "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--tmpfs", "/tmp", TRUE]
 AIMS = {"handoff_p50_us": ("at most", 60), "bare": ("at least", 0.95), "child_private_mb": ("at most", 16),
         "restart_ms": ("at most", 20), "tool_ms": ("at most", 3)}

@@ -18,8 +18,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "bench/jail/rig.h"
 #include "bench/jail/corpus.h"
+#include "bench/jail/rig.h"
 
 struct sample {
     int fd;
