@@ -121,7 +121,9 @@ static int by_size(const void *a, const void *b)
 
 static double at_us(const struct bench_times *self, unsigned percent)
 {
-    return self->n ? (double)self->ns[(self->n - 1) * percent / 100] / 1000.0 : 0.0;
+    size_t no = self->n ? (self->n - 1) * percent / 100 : 0;
+
+    return self->n ? (double)self->ns[no] / 1000.0 : 0.0;
 }
 
 void bench_times_print(struct bench_times *self, const char *name, const char *comma)
