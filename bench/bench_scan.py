@@ -146,4 +146,5 @@ plot $data using 0:2:xtic(1) with boxes lc rgb '#4466aa', $data using 0:2:3:4 wi
     kit.last_line("scan", ratio=ratio, files_per_s=n / a, clamdscan_files_per_s=n / b)
 
 
-main()
+if __name__ == "__main__":
+    main()
