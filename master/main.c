@@ -217,7 +217,8 @@ static int make_scan(struct master *self, struct ps_error *reterr)
                                     .name = settings->name,
                                     .standby = settings->standby,
                                     .stale_ms = settings->stale_ms,
-                                    .backfill_per_s = (uint32_t)settings->backfill_per_s};
+                                    .backfill_per_s = (uint32_t)settings->backfill_per_s,
+                                    .longest_run_ms = (uint32_t)settings->longest_run_ms};
     return ps_scan_new(&self->scan, &scan, reterr);
 }
 

@@ -31,6 +31,7 @@ struct ps_master_settings {
     uint64_t stale_ms;
     uint64_t max_sample_bytes;
     uint64_t backfill_per_s;
+    uint64_t longest_run_ms;
     char *mdp_broker; /* endpoint of the broker's front; NULL: off */
     uint64_t mdp_connections, mdp_heartbeat_ms;
     uint64_t ready_fd; /* 0: none */

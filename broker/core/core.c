@@ -321,6 +321,7 @@ int ps_core_step(struct ps_core *core, uint64_t now_ms, const struct ps_event *e
         turn(core);
         break;
     case PS_EVENT_TICK:
+        core->denied_n = event->denied_n;
         tick(core);
         break;
     case PS_EVENT_BANNED:

@@ -12,14 +12,34 @@ bool ps_licence_free(const struct ps_core *core, const struct ps_engine *engine)
 }
 
 /* All ghosts of an engine pass together, with the last of them: too late for some, never too early. */
-void ps_licence_lost(struct ps_core *core, uint16_t number, uint32_t allow_ms)
+static void haunt(struct ps_core *core, struct ps_engine *engine, uint32_t allow_ms)
+{
+    engine->ghosts_ms = PS_MAX(engine->ghosts_ms, core->now_ms + core->options.dead_ms + allow_ms);
+}
+
+void ps_licence_lost(struct ps_core *core, uint16_t number, uint32_t session, uint32_t allow_ms, bool told)
 {
     struct ps_engine *engine = &core->engines[number];
+    struct ps_session *at = ps_session_at(core, session);
 
     if (!engine->limit_n)
         return;
     engine->ghosts_n++;
-    engine->ghosts_ms = PS_MAX(engine->ghosts_ms, core->now_ms + core->options.dead_ms + allow_ms);
+    haunt(core, engine, told ? core->options.dead_ms : allow_ms);
+    if (!told)
+        return;
+    at->unread_allow_ms = core->now_ms < at->unread_ms ? PS_MAX(at->unread_allow_ms, allow_ms) : allow_ms;
+    at->unread_ms = core->now_ms + 2 * (uint64_t)core->options.dead_ms;
+}
+
+/* Which engines they were is not kept: all that have ghosts wait. */
+void ps_licence_unread(struct ps_core *core, uint32_t session)
+{
+    const struct ps_session *at = ps_session_at(core, session);
+
+    for (uint16_t i = 1; i <= PS_ENGINES_MAX && core->now_ms < at->unread_ms; i++)
+        if (core->engines[i].limit_n && core->engines[i].ghosts_n)
+            haunt(core, &core->engines[i], at->unread_allow_ms);
 }
 
 void ps_licences_refresh(struct ps_core *core)

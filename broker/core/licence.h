@@ -2,8 +2,10 @@
  *
  * A limit counts leases, and a lease that was taken from a worker who may not know of it, whatever the reason (dead,
  * banned, sent away): a *ghost*, which counts until it must have ended by itself (its time, and dead_ms for the worker to
- * notice that it is alone: it begins nothing then). A lease of a connected worker that is told CANCEL counts dead_ms
- * more: until then it has read that, or is alone. Leases of an earlier boot are not known here at first: nothing is leased for limit_hold_ms after the start.
+ * notice that it is alone: it begins nothing then). A lease of a connected worker that is told CANCEL counts twice dead_ms
+ * more: until then it has read that, or has noticed that it is alone and come back on another connection, or its session
+ * is over. In the last case nobody knows whether it had begun before, so it counts as one that was not told. Leases of an
+ * earlier boot are not known here at first: nothing is leased for limit_hold_ms after the start.
  *
  * Of several brokers one has the engine, by its master's word. So without a master nothing of it is leased, and what
  * does not run is dropped: the master may give it to another broker once what runs has passed, and whoever leads
@@ -24,8 +26,10 @@ struct ps_part_limit;
 
 /* One more lease of the engine may be given. */
 bool ps_licence_free(const struct ps_core *core, const struct ps_engine *engine);
-/* A lease of it is taken from a worker who may go on with it for allow_ms (0: it hears of it). */
-void ps_licence_lost(struct ps_core *core, uint16_t engine, uint32_t allow_ms);
+/* A lease of it is taken from the worker of that session, who may go on with it for allow_ms. told: it is told CANCEL. */
+void ps_licence_lost(struct ps_core *core, uint16_t engine, uint32_t session, uint32_t allow_ms, bool told);
+/* The session ends: what it was told of late it may not have read. */
+void ps_licence_unread(struct ps_core *core, uint32_t session);
 /* Looks again which limited engines are active: the master came or went. */
 void ps_licences_refresh(struct ps_core *core);
 /* The master that led is gone. */

@@ -116,8 +116,8 @@ static void mind_licence(struct ps_core *core, uint32_t number, bool hears)
 {
     const struct ps_lease *lease = ps_lease_at(core, ps_job_at(core, number)->place);
 
-    hears = hears && ps_session_at(core, lease->session)->peer;
-    ps_licence_lost(core, ps_job_at(core, number)->engine, hears ? 0 : lease->allow_ms);
+    ps_licence_lost(core, ps_job_at(core, number)->engine, lease->session, lease->allow_ms,
+                    hears && ps_session_at(core, lease->session)->peer);
 }
 
 /* The lease that a job has: taken from the worker, who is told to stop when it may not know. */

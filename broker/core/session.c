@@ -268,6 +268,7 @@ void ps_session_end(struct ps_core *core, uint32_t number, enum ps_session_end h
     session->ready = false;
     ps_session_refresh(core, number);
     give_back_leases(core, number, how, reason);
+    ps_licence_unread(core, number);
     ps_strays_leave(core, number);
     ps_transfer_clear(core, number);
     ps_session_offers_clear(core, number);

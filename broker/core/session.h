@@ -60,6 +60,8 @@ struct ps_session {
     uint32_t alone_n;           /* leases of suspects among them */
     uint32_t beat;              /* heartbeats with names so far; names in leases refer to it */
     uint32_t allow_max_ms;      /* longest run time with margin among its leases since it was last empty */
+    uint64_t unread_ms;         /* until then it may not have read CANCEL for a lease with a limit */
+    uint32_t unread_allow_ms;   /* how long those might run, at most */
     uint64_t progress_ms;       /* when it last brought a result, began to run something or fetched */
     uint64_t done_n, lost_n;    /* in this session */
     struct ps_offer *offers;    /* owned */

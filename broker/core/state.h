@@ -87,6 +87,7 @@ struct ps_core {
     uint64_t committed_n, lost_n, late_n, buried_n, unavailable_n, expired_n, cancelled_n, requeued_n,
         copied_n;
     uint64_t refused_beats_n, refused_epochs_n, dropped_chunks_n;
+    uint64_t denied_n; /* by the door, as it said last */
 };
 
 /* Memory ran out where nothing can be refused any more. */

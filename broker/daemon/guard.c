@@ -1,6 +1,7 @@
 #include "broker/daemon/guard.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -22,6 +23,7 @@ struct ps_guard {
     int watch_fd;
 
     struct ps_allowed_key last;    /* who was identified last */
+    atomic_uint_fast64_t denied_n; /* messages dropped at all doors, whatever was wrong with their key */
     uint64_t dropped_n;            /* messages of keys that are not allowed any more */
     uint64_t told_n;               /* of them, logged */
     char dropped_key[PS_KEY_TEXT]; /* the last of these keys */
@@ -138,6 +140,7 @@ void ps_guard_reload(struct ps_guard *self)
 
 static void drop(struct ps_guard *self, const char *user)
 {
+    ps_guard_deny(self, 1);
     self->dropped_n++;
     (void)snprintf(self->dropped_key, sizeof(self->dropped_key), "%s", user); /* a key fits */
     if (self->dropped_n == 1)
@@ -162,9 +165,20 @@ bool ps_guard_may(struct ps_guard *self, uint32_t who, uint32_t role)
     if (who == PS_GUARD_NOBODY || role >= 32 ||
         (who == self->last.who && (self->last.roles & PS_CERT_ROLE(role))))
         return true; /* a role that is none is for the core to refuse */
+    ps_guard_deny(self, 1);
     ps_log(PS_LOG_WARN, "role-refused", "name=%s roles=%s wanted=%s", PS_LOGQ(self->last.name),
            ps_cert_roles_text(roles, self->last.roles), role == PS_ROLE_MASTER ? "master" : "worker");
     return false;
+}
+
+void ps_guard_deny(struct ps_guard *self, uint64_t n)
+{
+    atomic_fetch_add_explicit(&self->denied_n, n, memory_order_relaxed);
+}
+
+uint64_t ps_guard_denied(const struct ps_guard *self)
+{
+    return atomic_load_explicit(&self->denied_n, memory_order_relaxed);
 }
 
 void ps_guard_tell(struct ps_guard *self)

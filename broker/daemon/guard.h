@@ -39,8 +39,12 @@ int ps_guard_fd(const struct ps_guard *self);
 void ps_guard_reload(struct ps_guard *self);
 /* The number of a key as ZAP named it (NULL: PS_GUARD_NOBODY). False: it is not allowed any more; counted. */
 bool ps_guard_identify(struct ps_guard *self, const char *user, uint32_t *ret_who);
-/* May who's last identified message greet in that role? Logged when not. */
+/* May who's last identified message greet in that role? Logged and counted when not. */
 bool ps_guard_may(struct ps_guard *self, uint32_t who, uint32_t role);
+/* n messages were dropped for their key's sake, by another door: counted. Any thread. */
+void ps_guard_deny(struct ps_guard *self, uint64_t n);
+/* Messages dropped so far for a reason of keys or rights. Any thread. */
+uint64_t ps_guard_denied(const struct ps_guard *self);
 /* Logs, when there is news, how many messages of removed keys were dropped. */
 void ps_guard_tell(struct ps_guard *self);
 

@@ -12,16 +12,21 @@ struct ps_mdp_door {
     struct ps_mdp_front *front;
 };
 
-/* On the front's thread. */
+/* On the front's thread, both. */
 static bool may(void *ctx, const char *key, bool offers)
 {
     struct ps_allowed_key found;
 
-    return ps_allowed_find(ctx, key, &found) && (found.roles & (offers ? PS_CERT_SERVICE : PS_CERT_CLIENT));
+    return ps_allowed_find(ps_guard_allowed(ctx), key, &found) && (found.roles & (offers ? PS_CERT_SERVICE : PS_CERT_CLIENT));
+}
+
+static void denied(void *ctx, uint64_t n)
+{
+    ps_guard_deny(ctx, n);
 }
 
 static int open_door(struct ps_mdp_door *self, struct ps_mdp_front_config *config,
-                     const struct ps_guard *guard, struct ps_error *reterr)
+                     struct ps_guard *guard, struct ps_error *reterr)
 {
     int r = 0;
 
@@ -34,10 +39,11 @@ static int open_door(struct ps_mdp_door *self, struct ps_mdp_front_config *confi
         config->tcp.zap_domain = PS_ZAP_DOMAIN_MDP;
         config->tcp.monitor = PS_ZAP_MONITOR;
         config->tcp.may = may;
-        config->tcp.ctx = ps_guard_allowed(guard);
-        if (!config->tcp.secret_key || !config->tcp.ctx) /* never without, whatever the settings say */
+        config->tcp.denied = denied;
+        config->tcp.ctx = guard;
+        if (!config->tcp.secret_key || !ps_guard_allowed(guard)) /* never without, whatever the settings say */
             return ps_error_set(reterr, PS_ERR_INVALID, "--mdp-listen-tcp needs a key");
-        r = ps_zap_new(&self->zap, self->context, config->tcp.ctx, reterr);
+        r = ps_zap_new(&self->zap, self->context, ps_guard_allowed(guard), reterr);
     }
     return r ? r : ps_mdp_front_start(&self->front, config, reterr);
 }
@@ -50,7 +56,7 @@ static void tell(const struct ps_mdp_door *self, const struct ps_mdp_front_confi
 }
 
 int ps_mdp_door_new(struct ps_mdp_door **ret_self, const struct ps_broker_settings *settings,
-                    const struct ps_guard *guard, struct ps_error *reterr)
+                    struct ps_guard *guard, struct ps_error *reterr)
 {
     struct ps_mdp_front_config config = ps_broker_settings_mdp(settings);
     PS_CLEANUP(ps_mdp_door_free) struct ps_mdp_door *self = NULL;

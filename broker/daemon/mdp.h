@@ -12,7 +12,7 @@ struct ps_mdp_door;
 /* Opens it, when the settings ask for it; else *ret_self stays NULL. guard is lent until ps_mdp_door_free. 0, or an error
  * with a sentence. */
 int ps_mdp_door_new(struct ps_mdp_door **ret_self, const struct ps_broker_settings *settings,
-                    const struct ps_guard *guard, struct ps_error *reterr);
+                    struct ps_guard *guard, struct ps_error *reterr);
 /* Says DISCONNECT and closes. Accepts NULL. */
 void ps_mdp_door_free(struct ps_mdp_door **self_p);
 

@@ -238,7 +238,7 @@ int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settin
     return r;
 }
 
-const struct ps_guard *ps_server_guard(const struct ps_server *self)
+struct ps_guard *ps_server_guard(const struct ps_server *self)
 {
     return self->guard;
 }
@@ -300,7 +300,7 @@ static long round_once(struct ps_server *self)
     self->now_ms = ps_clock_mono_ms();
     n = ps_router_receive(self->router, self->now_ms, &more);
     if (self->now_ms >= self->tick_ms) {
-        step(self, &(struct ps_event){.kind = PS_EVENT_TICK});
+        step(self, &(struct ps_event){.kind = PS_EVENT_TICK, .denied_n = ps_guard_denied(self->guard)});
         self->tick_ms = self->now_ms + PS_CORE_TICK_MS;
         look_around(self);
     } else if (n) {

@@ -18,7 +18,7 @@ int ps_server_new(struct ps_server **ret_self, struct ps_broker_settings *settin
                   struct ps_error *reterr);
 void ps_server_free(struct ps_server **self_p);
 /* Who guards its door; lent, until ps_server_free. */
-const struct ps_guard *ps_server_guard(const struct ps_server *self);
+struct ps_guard *ps_server_guard(const struct ps_server *self);
 /* Serves until a signal comes. 0; PS_ERR_NOMEM when memory ran out: start again, all comes back. */
 int ps_server_run(struct ps_server *self, struct ps_error *reterr);
 

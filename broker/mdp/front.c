@@ -38,6 +38,7 @@ struct ps_mdp_front {
     uint64_t tick_ms; /* next tick */
     uint64_t tell_ms; /* next look at the counts */
     struct ps_mdp_counts told;
+    uint64_t denied_told; /* of the counts, to config.tcp.denied */
 };
 
 /* ---- out ---- */
@@ -209,6 +210,16 @@ static void tell(struct ps_mdp_front *self)
     self->told = now;
 }
 
+/* For whoever shows it: at every tick, since that is what people look at. */
+static void tell_denied(struct ps_mdp_front *self)
+{
+    uint64_t n = ps_mdp_core_counts(self->core).denied;
+
+    if (n != self->denied_told && self->config.tcp.denied)
+        self->config.tcp.denied(self->config.tcp.ctx, n - self->denied_told);
+    self->denied_told = n;
+}
+
 /* Reads what came. Returns how long there is nothing to do unless more comes. */
 static long round_once(struct ps_mdp_front *self)
 {
@@ -220,6 +231,7 @@ static long round_once(struct ps_mdp_front *self)
     now_ms = ps_clock_mono_ms();
     if (now_ms >= self->tick_ms) {
         ps_mdp_core_step(self->core, now_ms, &(struct ps_mdp_event){.kind = PS_MDP_EVENT_TICK});
+        tell_denied(self);
         self->tick_ms = now_ms + PS_MAX(self->config.limits.heartbeat_ms / PS_MDP_TICKS, 1u);
     }
     if (now_ms >= self->tell_ms) {

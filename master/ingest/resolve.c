@@ -55,6 +55,7 @@ struct ps_resolve {
     struct wish *wishes; /* uthash */
     struct set *sets;    /* uthash; ids never change, so refreshing keeps them */
     uint64_t read_at_ms; /* monotonic; 0: never */
+    bool looked_again;   /* for a name that was not known, since the last refresh */
     struct ps_buf key;   /* scratch */
 };
 
@@ -189,27 +190,39 @@ static int read_profiles(struct ps_resolve *self, const PGresult *result)
     return 0;
 }
 
-int ps_resolve_refresh(struct ps_resolve *self, struct ps_pg *pg, bool force, struct ps_error *reterr)
+/* Engines and profiles anew; plans stay. On failure nothing is known until it succeeds. */
+static int read_tables(struct ps_resolve *self, struct ps_pg *pg, struct ps_error *reterr)
 {
     struct ps_pg_step steps[] = {{.query = PS_Q_INGEST_ENGINES}, {.query = PS_Q_INGEST_PROFILES}};
+    int code = ps_pg_run(pg, steps, PS_ARRAY_N(steps), false, NULL, reterr);
+
+    if (code)
+        return code;
+    forget_tables(self);
+    if ((code = read_engines(self, steps[0].result)) != 0 ||
+        (code = read_profiles(self, steps[1].result)) != 0) {
+        self->read_at_ms = 0;
+        (void)ps_error_set(reterr, code, "profiles: out of memory");
+    }
+    ps_pg_steps_clear(steps, PS_ARRAY_N(steps));
+    return code;
+}
+
+int ps_resolve_refresh(struct ps_resolve *self, struct ps_pg *pg, bool force, struct ps_error *reterr)
+{
     uint64_t now_ms = ps_clock_mono_ms();
     int code;
 
+    self->looked_again = false;
     if (HASH_COUNT(self->wishes) > PS_RESOLVE_PLANS_N)
         forget_wishes(self);
     if (!force && self->read_at_ms && now_ms < self->read_at_ms + PS_RESOLVE_FRESH_MS)
         return 0;
-    if ((code = ps_pg_run(pg, steps, PS_ARRAY_N(steps), false, NULL, reterr)) != 0)
+    if ((code = read_tables(self, pg, reterr)) != 0)
         return code;
     forget_wishes(self);
-    forget_tables(self);
-    if ((code = read_engines(self, steps[0].result)) != 0 ||
-        (code = read_profiles(self, steps[1].result)) != 0)
-        (void)ps_error_set(reterr, code, "profiles: out of memory");
-    else
-        self->read_at_ms = now_ms;
-    ps_pg_steps_clear(steps, PS_ARRAY_N(steps));
-    return code;
+    self->read_at_ms = now_ms;
+    return 0;
 }
 
 static const struct engine *find_engine(const struct ps_resolve *self, const char *name, size_t len)
@@ -394,6 +407,26 @@ static void put_key(struct ps_buf *key, const struct ps_ingest_file *file)
     }
 }
 
+/* What is not known may be new: what is kept is up to a second old. One look for all that a group asks for, so that
+ * nobody makes us read for every name that he invents. */
+static int make_plan_looking_again(struct ps_resolve *self, struct ps_pg *pg,
+                                   const struct ps_ingest_file *file, struct ps_plan *plan,
+                                   struct ps_error *reterr)
+{
+    struct ps_error why = {0};
+    int code = make_plan(self, pg, file, plan, &why);
+
+    if (code == PS_ERR_INVALID && !self->looked_again) {
+        self->looked_again = true;
+        if ((code = read_tables(self, pg, reterr)) != 0)
+            return code;
+        code = make_plan(self, pg, file, plan, &why);
+    }
+    if (code && reterr)
+        *reterr = why;
+    return code;
+}
+
 int ps_resolve_file(struct ps_resolve *self, struct ps_pg *pg, const struct ps_ingest_file *file,
                     const struct ps_plan **ret_plan, struct ps_error *reterr)
 {
@@ -412,7 +445,7 @@ int ps_resolve_file(struct ps_resolve *self, struct ps_pg *pg, const struct ps_i
         return ps_error_set(reterr, PS_ERR_NOMEM, "profiles: out of memory");
     wish->key_len = key_len;
     memcpy(wish->key, self->key.data, key_len);
-    if ((code = make_plan(self, pg, file, &wish->plan, reterr)) != 0) {
+    if ((code = make_plan_looking_again(self, pg, file, &wish->plan, reterr)) != 0) {
         free(wish);
         return code;
     }

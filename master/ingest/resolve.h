@@ -2,7 +2,8 @@
  * its id, the profile, the deadline.
  *
  * A resolver belongs to one thread. It keeps profiles, engines and sets it has seen and reads profiles and engines
- * anew when they are older than PS_RESOLVE_FRESH_MS. Plans are lent until the next ps_resolve_refresh. */
+ * anew when they are older than PS_RESOLVE_FRESH_MS, or when a name is not among them: an engine that /engines shows
+ * may be asked for at once. Plans are lent until the next ps_resolve_refresh. */
 #ifndef PS_MASTER_INGEST_RESOLVE_H
 #define PS_MASTER_INGEST_RESOLVE_H
 

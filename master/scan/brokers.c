@@ -60,6 +60,12 @@ void ps_brokers_free(struct ps_brokers **self_p)
     free(PS_TAKE(*self_p));
 }
 
+void ps_brokers_longest_run(struct ps_brokers *self, uint32_t run_ms)
+{
+    for (unsigned i = 0; i < self->n; i++)
+        self->brokers[i].run_ms = run_ms;
+}
+
 /* How long what was given to it may still run once it is out of sight: it notices late, its worker notices late, and the
  * lease itself. */
 static uint64_t passes_in_ms(const struct broker *b)

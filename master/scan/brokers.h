@@ -20,7 +20,7 @@
 #include "master/scan/post.h"
 
 #define PS_BROKERS_DEAD_MS   5000          /* of a broker that has not said its own yet */
-#define PS_BROKERS_RUN_MS    60000         /* of a job whose run time the broker decides */
+#define PS_BROKERS_RUN_MS    60000         /* of a job whose run time the broker or the engine decides */
 #define PS_BROKERS_MARGIN_MS 10000         /* a lease lasts so much longer than its run, */
 #define PS_BROKERS_RATE      (1024 * 1024) /* and so many bytes of the sample make it a second longer */
 
@@ -29,6 +29,8 @@ struct ps_brokers;
 /* names: 1 to PS_BROKERS_MAX, copied; they must be the same for every master. 0 or PS_ERR_NOMEM. */
 int ps_brokers_new(struct ps_brokers **ret_self, const char *const *names, size_t names_n);
 void ps_brokers_free(struct ps_brokers **self_p);
+/* No such job runs longer than run_ms, PS_BROKERS_RUN_MS without this. Before the first begin. */
+void ps_brokers_longest_run(struct ps_brokers *self, uint32_t run_ms);
 
 /* A new epoch of this master's: nothing is known of what was given. now_ms: monotonic, here and below. */
 void ps_brokers_begin(struct ps_brokers *self, uint64_t now_ms);

@@ -28,6 +28,11 @@ int ps_drive_new(struct ps_drive **ret_self, struct ps_hub *hub, const char *con
     return 0;
 }
 
+void ps_drive_longest_run(struct ps_drive *self, uint32_t run_ms)
+{
+    ps_brokers_longest_run(self->brokers, run_ms);
+}
+
 void ps_drive_use_ingest(struct ps_drive *self, struct ps_ingest *ingest)
 {
     self->ingest = ingest;

@@ -39,6 +39,8 @@ struct ps_drive;
  * 0 or PS_ERR_NOMEM. */
 int ps_drive_new(struct ps_drive **ret_self, struct ps_hub *hub, const char *conninfo, const char *app,
                  const uint32_t windows[PS_BANDS_N], uint32_t backfill_per_s);
+/* Before start: see ps_brokers_longest_run. */
+void ps_drive_longest_run(struct ps_drive *self, uint32_t run_ms);
 /* Before start. ingest is lent, NULL: no back-fill. */
 void ps_drive_use_ingest(struct ps_drive *self, struct ps_ingest *ingest);
 int ps_drive_start(struct ps_drive *self);

@@ -322,12 +322,16 @@ static void take_part(struct draft *draft, const struct part *part, unsigned bro
         .uptime_s = part->word.uptime_s,
         .jobs = part->word.jobs,
         .late = part->word.late,
+        .denied = part->word.denied,
+        .strange_beats = part->word.strange_beats,
     };
     snapshot->brokers_n++;
     snapshot->connected |= part->connected;
     snapshot->uptime_s = PS_MAX(snapshot->uptime_s, part->word.uptime_s);
     snapshot->jobs += part->word.jobs;
     snapshot->late += part->word.late;
+    snapshot->denied += part->word.denied;
+    snapshot->strange_beats += part->word.strange_beats;
     take_workers(draft, &part->word, broker);
     take_loads(draft, &part->word);
 }
@@ -398,7 +402,12 @@ int ps_fleet_put_connected(struct ps_fleet *self, unsigned broker, bool connecte
     pthread_mutex_lock(&self->put_lock);
     part->connected = connected;
     part->word = (struct ps_msg_FLEET){
-        .uptime_s = part->word.uptime_s, .jobs = part->word.jobs, .late = part->word.late};
+        .uptime_s = part->word.uptime_s,
+        .jobs = part->word.jobs,
+        .late = part->word.late,
+        .denied = part->word.denied,
+        .strange_beats = part->word.strange_beats,
+    };
     int r = rebuild(self, &changed);
     pthread_mutex_unlock(&self->put_lock);
     return r;

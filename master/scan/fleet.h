@@ -57,6 +57,8 @@ struct ps_fleet_broker {
     uint64_t uptime_s; /* its age when it spoke */
     uint64_t jobs;     /* in its memory */
     uint64_t late;     /* results that came late or twice */
+    uint64_t denied;   /* messages dropped for their key's sake */
+    uint64_t strange_beats; /* heartbeats of nobody's session */
 };
 
 struct ps_fleet_snapshot {
@@ -65,7 +67,7 @@ struct ps_fleet_snapshot {
     uint64_t boot;     /* the first broker's */
     uint64_t uptime_s; /* of the broker that is up longest */
     uint64_t jobs;     /* of all brokers, here and below */
-    uint64_t late;
+    uint64_t late, denied, strange_beats;
     uint64_t at_ms; /* monotonic time of this snapshot */
     const struct ps_fleet_worker *workers;
     size_t workers_n;

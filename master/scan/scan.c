@@ -76,6 +76,8 @@ static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
         r = ps_collect_new(&self->collect, self->hub, s->conninfo, self->app);
     if (r == 0)
         r = ps_drive_new(&self->drive, self->hub, s->conninfo, self->app, s->window, backfill);
+    if (r == 0 && s->longest_run_ms)
+        ps_drive_longest_run(self->drive, s->longest_run_ms);
     for (unsigned i = 0; i < self->brokers_n && r == 0; i++) {
         struct ps_peer_where where = *s->where;
         where.endpoint = s->brokers[i];

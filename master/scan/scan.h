@@ -35,6 +35,7 @@ struct ps_scan_settings {
     uint32_t grant;              /* results that may be under way; 0: PS_SCAN_GRANT_N */
     uint32_t window[PS_BANDS_N]; /* jobs in the broker's hands, per band; 0: drive.h's default */
     uint32_t backfill_per_s;     /* 0: PS_SCAN_BACKFILL_S */
+    uint32_t longest_run_ms;     /* of any engine, with several brokers; 0: brokers.h's default */
 };
 
 /* What the threads did since the start, for /status and /metrics. Plain values, approximate among each other.

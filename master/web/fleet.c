@@ -52,7 +52,8 @@ static bool has_row(const PGresult *result, const char *name)
     return false;
 }
 
-/* Engines that the database knows, then those that were offered just now. */
+/* Engines that the database knows: these may be asked for. Then those that were never more than a problem, so that
+ * somebody sees it. One that was offered just now without a problem is shown when it has its row, a moment later. */
 static void engines_read(struct ps_call *call, const PGresult *result)
 {
     PS_CLEANUP(ps_fleet_snapshot_unref)
@@ -69,7 +70,7 @@ static void engines_read(struct ps_call *call, const PGresult *result)
     for (size_t i = 0; i < fleet->engines_n; i++) {
         const struct ps_fleet_engine *engine = &fleet->engines[i];
 
-        if (!has_row(result, engine->offer.name))
+        if (!engine->available && !has_row(result, engine->offer.name))
             (void)json_array_append_new(items,
                                         engine_json(engine->offer.name, engine->offer.kind, true, engine));
     }

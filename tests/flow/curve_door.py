@@ -7,7 +7,7 @@ import pathlib
 import signal
 import struct
 
-from curve_rig import MASTER, PULSE, REFUSED, WELCOME, WORKER, Fleet, key_of, tell, until
+from curve_rig import FLEET, GRANT, MASTER, PULSE, REFUSED, WELCOME, WORKER, Fleet, key_of, tell, until
 
 
 def refused(record, code):
@@ -90,6 +90,11 @@ def a_removed_key_is_heard_no_more():
             peer.hello(WORKER)
             peer.silence()
             until(lambda: total_dropped(f) == 6, 30, "six dropped messages in the log")
+            with f.local() as master:
+                master.hello(MASTER)
+                master.expect(WELCOME)
+                master.say(GRANT, 1, 0)  # an epoch: it leads, and is told
+                assert master.expect(FLEET)[4:6] == [6, 0]  # denied, strange_beats
             # Allowed again, a new connection is welcome; the old one stays what it was.
             f.allow("w")
             f.await_log("broker", "keys-loaded", "keys=2", after=2)

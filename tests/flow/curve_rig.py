@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "story"))
 from stack import Stack, run, until  # noqa: E402,F401
 
 MASTER, WORKER = 1, 2
-HELLO, WELCOME, REFUSED, PULSE = 1, 2, 3, 6
+HELLO, WELCOME, REFUSED, PULSE, GRANT, FLEET = 1, 2, 3, 6, 33, 36
 
 
 # ---- records ----
@@ -161,6 +161,10 @@ class Fleet(Stack):
         if not name:
             return Peer(self.endpoint, **kwargs)
         return Peer(self.endpoint, self.made / f"{name}.key", self.broker_key, **kwargs)
+
+    def local(self):
+        """A peer at the UNIX socket: nobody asks for its key."""
+        return Peer("ipc://" + self.broker_sock("broker"))
 
     def tcp(self, name):
         """Options of a program that speaks to the broker over TCP with that key."""

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import struct
+import time
 import zipfile
 import zlib
 
@@ -306,6 +307,18 @@ def an_engine_that_leaves_is_missed(stack):
     assert outcomes(report)["clamav"] == "unavailable" and report["scan"]["verdict"] == "inconclusive", report["scan"]
 
 
+def a_new_engine_may_be_named_as_soon_as_it_is_shown(stack):
+    """Nobody has offered it before. We look without a pause, and ask at the first sight of it."""
+    assert not engine(stack, "crashy") and not count(stack, "engine", "name = 'crashy'")
+    stack.engines_of["worker2"] = ["crashy"]
+    stack.start("worker2", wait=False)
+    end = time.monotonic() + 60
+    while not engine(stack, "crashy"):
+        assert time.monotonic() < end, "crashy never came"
+    report = stack.oneshot(b"CRASHY malicious Seen.At.Once\n", "new", engines="crashy")
+    assert outcomes(report) == {"crashy": "malicious"}, report["results"]
+
+
 limits = ["--set", "clamav.max_filesize=6M", "--set", "clamav.max_scansize=4M", "--set", "clamav.max_recursion=10"]
 ground = Ground(engines=ALL.split(","), options={"worker": limits})
 fleet = Ground(engines=["hashes", "type"], engines_of={"worker2": ["clamav", "yara"]},
@@ -315,4 +328,4 @@ tell(*ground.stories(a_crash_is_a_failure_of_one_sample, a_hang_ends_at_its_dead
                      what_clamav_does_not_look_through_is_incomplete),
      *fleet.stories(an_engine_without_a_worker, it_comes_and_is_asked_for_what_it_missed,
                     workers_with_different_engines_serve_one_scan, a_large_file_crosses_once_to_a_worker,
-                    an_engine_that_leaves_is_missed))
+                    an_engine_that_leaves_is_missed, a_new_engine_may_be_named_as_soon_as_it_is_shown))

@@ -153,7 +153,7 @@ class Licence(threading.Thread):
             return pathlib.Path(f"/proc/{pid}/comm").read_text() == "crashy-slow\n"
         return False
 
-    def look(self, workers=("worker", "worker2")):
+    def look(self, workers=("worker", "worker2", "worker3")):
         """The process ids of the runs at these workers, that all lived between two looks at each: what ends while we look
         is not taken for the company of what begins."""
         here = [name for name in workers if name in self.stack.processes]

@@ -6,95 +6,28 @@ that is cut off goes on with what it began, and the broker can't know.
 Needs root and namespaces; without them it says so and is skipped."""
 
 import contextlib
-import ctypes
-import os
-import pathlib
-import subprocess
-import sys
 import threading
 
 from bad_kit import Ground, Licence, all_done, batch, count, metric, part, tell
+from net_kit import PORT, Cable, Places, or_skip
 from stack import LONG, outcomes, until
 
-SKIPPED = 77  # meson's word for it
-CLONE_NEWNET = 0x40000000
 ENGINES = ["crashy", "hashes", "type"]
 LIMIT = 1
 RUN_MS = 1700  # longer than silence is borne, within crashy's run time of 2 s
 DEAD_MS = 1000
 CUT_S = 60 if LONG else 6
 FILES = 5  # of each kind
-PORT = 8481  # the broker's namespace has no other
 
 
-class Cable:
-    """From us to a namespace, or between two. Pulled, it takes what is sent and gives nothing."""
-
-    def __init__(self, number, here, there):
-        self.names = [f"ps{number}a", f"ps{number}b"]
-        self.address = f"10.77.{number}.2"  # of the far end
-        self.here = here
-        self.ip(None, "link", "add", self.names[0], "type", "veth", "peer", "name", self.names[1])
-        for name, place, host in zip(self.names, (here, there), (1, 2)):
-            if place:
-                self.ip(None, "link", "set", name, "netns", str(place.pid))
-            self.ip(place, "addr", "add", f"10.77.{number}.{host}/24", "dev", name)
-            self.ip(place, "link", "set", name, "up")
-
-    @staticmethod
-    def ip(place, *args):
-        subprocess.run([*Cable.within(place), "ip", *args], check=True, capture_output=True, text=True)
-
-    @staticmethod
-    def within(place):
-        return ["nsenter", f"--net=/proc/{place.pid}/ns/net"] if place else []
-
-    @contextlib.contextmanager
-    def cut(self):
-        self.ip(self.here, "link", "set", self.names[0], "down")
-        try:
-            yield
-        finally:
-            self.ip(self.here, "link", "set", self.names[0], "up")
-
-
-def place():
-    """A network namespace: it lives as long as the process that holds it."""
-    holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
-    ours = os.readlink("/proc/self/ns/net")
-    until(lambda: pathlib.Path(f"/proc/{holder.pid}/comm").read_text() == "sleep\n" and
-          os.readlink(f"/proc/{holder.pid}/ns/net") != ours, 10, "a namespace")
-    return holder
-
-
-def leave_the_machines_network():
-    """So that no cable of ours is ever seen outside. None, or why it can't be."""
-    if os.getuid() != 0:
-        return "only root can make network namespaces"
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET) != 0:
-        return f"no network namespace: {os.strerror(ctypes.get_errno())}"
-    try:
-        Cable.ip(None, "link", "set", "lo", "up")  # the master's port for browsers
-        Cable.ip(None, "link", "add", "pstry", "type", "veth", "peer", "name", "pstry2")
-        Cable.ip(None, "link", "del", "pstry")
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"no veth: {getattr(error, 'stderr', None) or error}".strip()
-    return None
-
-
-class Net:
+class Net(Places):
     """The broker in one place, each worker in another; the master, the database and we in a third."""
 
     def __init__(self):
-        self.holders = []
+        super().__init__()
         broker, worker, worker2 = (self.hold() for _ in range(3))
         self.cables = {"master": Cable(1, None, broker), "worker": Cable(2, worker, broker), "worker2": Cable(3, worker2, broker)}
         self.within = {"broker": Cable.within(broker), "worker": Cable.within(worker), "worker2": Cable.within(worker2)}
-
-    def hold(self):
-        self.holders.append(place())
-        return self.holders[-1]
 
     def options(self):
         at = {name: ["--broker", f"tcp://{cable.address}:{PORT}", "--insecure-tcp"] for name, cable in self.cables.items()}
@@ -102,11 +35,6 @@ class Net:
         at["broker"] = ["--listen-tcp", f"*:{PORT}", "--insecure-tcp", "--engine-grace", "10m", "--limit", f"crashy={LIMIT}",
                         "--limit-hold", "0", "--dead", f"{DEAD_MS}ms", "--beat", "200ms"]
         return at
-
-    def end(self):
-        for holder in self.holders:
-            holder.kill()
-            holder.wait()
 
 
 def send(stack, word):
@@ -189,10 +117,7 @@ def worker_and_broker_are_parted_for_a_moment(stack):
         check(stack, receipts, before)
 
 
-why = leave_the_machines_network()
-if why:
-    print(f"skipped: {why}", flush=True)
-    sys.exit(SKIPPED)
+or_skip()
 net = Net()
 try:
     ground = Ground(engines=ENGINES, options=net.options(), within=net.within, start=("broker", "master", "worker", "worker2"))

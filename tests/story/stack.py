@@ -144,7 +144,7 @@ class Stack:
             self.show_logs()
         with contextlib.ExitStack() as ends:  # all of them, also when one ends badly; the last entered goes first
             ends.callback(self.clear)
-            for name in ("broker", "broker2", "master", "master2", "worker", "worker2"):
+            for name in ("broker", "broker2", "master", "master2", "worker", "worker2", "worker3"):
                 ends.callback(self.stop, name)
 
     def clear(self):
@@ -161,17 +161,17 @@ class Stack:
         return str(self.state / "run" / f"{name}.sock")
 
     def command(self, name):
-        program = [str(BUILD / self.PROGRAMS[name.rstrip("2")])]
+        program = [str(BUILD / self.PROGRAMS[name.rstrip("23")])]
         if name.startswith("master"):
             sock = self.state / "run" / ("api.sock" if name == "master" else "api2.sock")
             program += ["--database", self.postgres.conninfo, "--port", "0", "--api-sock", str(sock)]
             if name == "master2":
                 program += ["--standby"]
-            if "broker2" in self.to_start:
+            if "broker2" in self.to_start and "--broker" not in self.options.get(name, []):
                 program += ["--broker", self.broker_sock("broker"), "--broker", self.broker_sock("broker2")]
         if name == "broker2":
             program += ["--listen", self.broker_sock(name)]
-        if name == "worker2" and "broker2" in self.to_start:
+        if name == "worker2" and "broker2" in self.to_start and "--broker" not in self.options.get(name, []):
             program += ["--broker", self.broker_sock("broker2")]
         if name.startswith("worker"):
             program += ["--engine-dir", str(BUILD / "engines"), "--enginehost", str(BUILD / "worker/host/phagescan-enginehost"),
@@ -258,12 +258,11 @@ class Stack:
             return None
 
     def wait_engines(self, names, seconds=120):
-        """They are there, and may be asked for: a new one is seen by /engines a moment before it is in the database."""
+        """They are there, and may be asked for."""
         def there():
             answer = self.try_api("GET", "/engines")
             return (answer and answer.status == 200
-                    and set(names) <= {e["name"] for e in answer.json["items"] if e["available"]}
-                    and set(names) <= {row[0] for row in self.postgres.sql("select name from engine")})
+                    and set(names) <= {e["name"] for e in answer.json["items"] if e["available"]})
         until(there, seconds, f"engines {names}")
 
     def cli(self, *args, **kwargs):

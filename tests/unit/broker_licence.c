@@ -222,6 +222,40 @@ static void what_waits_at_a_worker_leaves_with_the_master(void **state)
     assert_int_equal(stage_counts(stage).jobs, 0);
 }
 
+/* Found by the simulation (seed 82317). A worker begins what it was given and is cut off; the master leaves, so the broker
+ * takes back what no heartbeat named; the worker never reads that. Its run goes on, and counts for as long as it may. */
+static void who_was_cut_off_may_not_have_read_cancel(void **state)
+{
+    struct stage *stage = *state;
+    struct stage_session master, other;
+    const struct ps_part_lease_ref none = {0};
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    struct stage_session worker = stage_worker(stage, WORKER, "licensed", 4, 64);
+    stage_beat(stage, BEAT, &worker, &none, 0);
+    SUBMIT(stage, MASTER, .job = 256, .engines = "licensed");
+    stage_turn(stage);
+    (void)stage_job(stage, WORKER); /* it runs, and is never heard again */
+    stage_pass(stage, 1000);
+    stage_say(stage, MASTER, PS_MSG(BYE, .reason = PS_BYTES_LIT("")));
+    stage_turn(stage);
+    (void)stage_expect(stage, WORKER, PS_MSG_CANCEL);
+
+    master = stage_master(stage, MASTER, 100);
+    other = stage_worker(stage, OTHER, "licensed", 4, 64);
+    SUBMIT(stage, MASTER, .job = 512, .engines = "licensed");
+    const struct stage_beater beater = {OTHER_BEAT, &other, {0}};
+    for (int i = 0; stage_counts(stage).workers > 1; i++) {
+        assert_true(i < 10);
+        live(stage, 1000, &master, &beater, 1);
+    }
+    live(stage, ghost_ms(stage) / 1000 * 1000 - 2000, &master, &beater, 1);
+    stage_expect_none(stage, OTHER, PS_MSG_JOB);
+    live(stage, 4000, &master, &beater, 1);
+    assert_int_equal(stage_job(stage, OTHER).job, 512);
+}
+
 /* A broker that slept for dead_ms may have another in its place: its master says anew what is its. */
 static void a_broker_that_slept_lets_its_master_begin_anew(void **state)
 {
@@ -266,6 +300,7 @@ int main(void)
         T(what_is_held_at_a_bye_does),
         T(what_does_not_run_leaves_with_the_master),
         T(what_waits_at_a_worker_leaves_with_the_master),
+        T(who_was_cut_off_may_not_have_read_cancel),
         T(a_broker_that_slept_lets_its_master_begin_anew),
         T(without_limits_it_keeps_its_master),
     };

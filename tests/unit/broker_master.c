@@ -369,6 +369,25 @@ static void fleet_tells_of_workers_and_queues(void **state)
     assert_int_equal(stage_expect(stage, MASTER, PS_MSG_FLEET)->FLEET.workers.n, 2);
 }
 
+/* What the door dropped, and heartbeats of nobody: somebody tries something. */
+static void fleet_tells_what_was_denied(void **state)
+{
+    struct stage *stage = *state;
+    const struct stage_session nobody = {.id = 77};
+    const struct ps_msg *msg;
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    stage_beat(stage, BEAT, &nobody, NULL, 0);
+    stage->denied_n = 5;
+    stage_pass(stage, 2000);
+    stage_forget(stage);
+    stage_pass(stage, 1000);
+    msg = stage_expect(stage, MASTER, PS_MSG_FLEET);
+    assert_int_equal(msg->FLEET.denied, 5);
+    assert_int_equal(msg->FLEET.strange_beats, 1);
+}
+
 /* Short jobs come and go between two heartbeats; told is what the last one named, not what is left of it. */
 static void fleet_tells_what_the_last_heartbeat_named(void **state)
 {
@@ -455,6 +474,7 @@ int main(void)
         T(results_without_a_copy_are_said_again),
         T(a_result_that_nobody_has_any_more_is_made_again),
         T(fleet_tells_of_workers_and_queues),
+        T(fleet_tells_what_was_denied),
         T(fleet_tells_what_the_last_heartbeat_named),
         T(fleet_is_bounded),
     };

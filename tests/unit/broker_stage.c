@@ -125,7 +125,7 @@ void stage_carry(struct stage *self, uint32_t peer, const struct ps_msg *msg, si
 
 void stage_event(struct stage *self, enum ps_event_kind kind, uint32_t peer)
 {
-    step(self, &(struct ps_event){.kind = kind, .peer = peer});
+    step(self, &(struct ps_event){.kind = kind, .peer = peer, .denied_n = self->denied_n});
 }
 
 void stage_ban(struct stage *self, uint32_t who)

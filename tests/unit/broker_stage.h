@@ -26,6 +26,7 @@ struct stage {
     struct ps_core_options options;
     uint64_t now_ms;
     uint32_t who;                             /* whose key what is said now comes with; 0: nobody's */
+    uint64_t denied_n;                        /* what the door says that it dropped */
     struct stage_line lines[STAGE_LINES_MAX]; /* what the core said, in order */
     size_t n;
     char last_event[64]; /* last log event */

@@ -202,6 +202,26 @@ static void one_bad_file_does_not_spoil_the_batch(void **state)
     ps_buf_fini(&body);
 }
 
+/* What /engines shows may be asked for at once, although it was not among what is kept, which is fresh. The last one:
+ * rows of engines stay. */
+static void an_engine_of_just_now_may_be_named(void **state)
+{
+    struct kit *kit = *state;
+    const char *texts[] = {"before", "after"};
+    struct ps_ingest_request request;
+
+    assert_int_equal(kit_submit(kit, texts, 1, ",\"engines\":[\"newcomer\"]", &request), 0);
+    assert_int_equal(request.results[0].code, PS_ERR_INVALID); /* all is read now */
+    ps_ingest_request_fini(&request);
+    ps_testpg_sql(kit->pg, "insert into engine (name, kind) values ('newcomer', 2)");
+    assert_int_equal(kit_submit(kit, texts, 2, ",\"engines\":[\"newcomer\"]", &request), 0);
+    assert_int_equal(request.results[0].code, 0);
+    assert_int_equal(request.results[1].code, 0);
+    ps_ingest_request_fini(&request);
+    assert_int_equal(kit_count(kit, "job j join engine e on e.id = j.engine_id where e.name = 'newcomer'"),
+                     2);
+}
+
 /* Any bytes may be a name: rows hold valid UTF-8 without control over the page or the database. */
 static void names_are_cleaned(void **state)
 {
@@ -384,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup(a_standby_and_a_superseded_master_do_not_write, clean),
         cmocka_unit_test_setup(a_full_batch_is_taken_in, clean),
         cmocka_unit_test_setup(the_door_refuses_too_much, clean),
+        cmocka_unit_test_setup(an_engine_of_just_now_may_be_named, clean),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,6 +1,7 @@
 /* Which broker a job goes to: by the sample's hash, by the engine's where it has a limit, and what waits for whom. */
 #include "unit.h"
 
+#include "base/mem.h"
 #include "master/scan/brokers.h"
 
 #define LIMITS  "licensed\0" /* the literal's own NUL ends the list */
@@ -151,6 +152,34 @@ static void jobs_go_where_their_engine_is_served(void **state)
     assert_true(pick(brokers, "clamav", 1, 1, 0) >= 0);
 }
 
+/* Where engines are quick, or slow, an operator may say so. */
+static void the_longest_run_is_a_setting(void **state)
+{
+    static const uint32_t runs_ms[] = {2000, 300000};
+
+    (void)state;
+    for (size_t i = 0; i < PS_ARRAY_N(runs_ms); i++) {
+        struct ps_brokers *brokers = NULL;
+        const uint64_t start_ms = 3 * PS_BROKERS_DEAD_MS + runs_ms[i] + PS_BROKERS_MARGIN_MS;
+        const uint64_t pass_ms = 3 * DEAD_MS + runs_ms[i] + PS_BROKERS_MARGIN_MS;
+
+        assert_int_equal(ps_brokers_new(&brokers, names, 2), 0);
+        ps_brokers_longest_run(brokers, runs_ms[i]);
+        ps_brokers_begin(brokers, 0);
+        for (unsigned b = 0; b < 2; b++)
+            ps_brokers_opened(brokers, b, DEAD_MS, LIMITS);
+        assert_int_equal(pick(brokers, "licensed", 1, 1, start_ms - 1), -1);
+        int home = pick(brokers, "licensed", 1, 1, start_ms);
+        assert_in_range(home, 0, 1);
+        ps_brokers_closed(brokers, (unsigned)home, start_ms);
+        (void)ps_brokers_tick(brokers, start_ms + pass_ms - 1);
+        assert_int_equal(pick(brokers, "licensed", 2, 2, start_ms + pass_ms - 1), -1);
+        assert_true(ps_brokers_tick(brokers, start_ms + pass_ms));
+        assert_int_equal(pick(brokers, "licensed", 2, 2, start_ms + pass_ms), !home);
+        ps_brokers_free(&brokers);
+    }
+}
+
 static void one_broker_never_waits(void **state)
 {
     struct ps_brokers *brokers = NULL;
@@ -179,6 +208,7 @@ int main(void)
         T(long_runs_and_large_samples_take_longer_to_pass),
         T(a_limit_is_one_brokers),
         T(jobs_go_where_their_engine_is_served),
+        cmocka_unit_test(the_longest_run_is_a_setting),
         cmocka_unit_test(one_broker_never_waits),
     };
 

@@ -55,10 +55,14 @@ static void engines_are_remembered(void **state)
     assert_int_equal(s->workers_n, 0);
     ps_fleet_snapshot_unref(&s);
 
-    put(fleet, &(struct ps_msg_FLEET){.jobs = 6, .workers = {workers, 2, {0}}, .loads = {loads, 2, {0}}},
+    put(fleet,
+        &(struct ps_msg_FLEET){
+            .jobs = 6, .denied = 3, .strange_beats = 4, .workers = {workers, 2, {0}}, .loads = {loads, 2, {0}}},
         &changed);
     assert_true(changed);
     s = ps_fleet_get(fleet);
+    assert_int_equal(s->denied, 3);
+    assert_int_equal(s->strange_beats, 4);
     assert_true(s->connected);
     assert_int_equal(s->boot, 99);
     assert_int_equal(s->engines_n, 3);
@@ -90,6 +94,7 @@ static void engines_are_remembered(void **state)
 
     s = ps_fleet_get(fleet);
     assert_false(s->connected);
+    assert_int_equal(s->denied, 0); /* as the last word said */
     assert_int_equal(s->workers_n, 0);
     assert_string_equal(ps_fleet_engine_find(s, "yara")->offer.version, "1.4");
     ps_fleet_snapshot_unref(&s);
