@@ -31,6 +31,7 @@ struct ps_jail {
     uint32_t walls;   /* enum ps_wall: wanted at first, those that stand once settled */
     int landlock_abi; /* in use; 0 without Landlock */
     bool probing;     /* in a throwaway child: note a refused wall instead of failing */
+    bool unjailed;    /* consent: works without a system call filter where the kernel refuses one */
     bool trap;        /* name refused system calls instead of killing for them */
     struct ps_space space;
     struct ps_filter filter; /* built once when children are process 1; else each child builds its own */
