@@ -152,10 +152,15 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
     const struct ps_worker_settings *settings = &self->settings;
     char landlock[sizeof("--landlock-abi=18446744073709551615")];
     static char tmp[PS_PATH_MAX + sizeof("/engines")]; /* lent to the roster */
-    const char *options[] = {landlock};
+    const char *options[2];
+    size_t options_n = 0;
 
     (void)snprintf(tmp, sizeof(tmp), "%s/engines", self->room.path);
     (void)snprintf(landlock, sizeof(landlock), "--landlock-abi=%" PRIu64, settings->landlock_abi);
+    if (settings->landlock_abi > 0)
+        options[options_n++] = landlock;
+    if (settings->unjailed)
+        options[options_n++] = "--unjailed";
     /* An engine host of ours that was started by root changes its account by itself: it passes through, too. */
     if (!self->launcher && ps_file_mkdirs(tmp, 0711))
         return ps_error_set(reterr, PS_ERR_IO, "%s could not be made", tmp);
@@ -172,7 +177,7 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
         .signatures = settings->signatures,
         .settings = &settings->set,
         .options = options,
-        .options_n = settings->landlock_abi > 0 ? PS_ARRAY_N(options) : 0,
+        .options_n = options_n,
         .tmp = tmp,
         .slots = (unsigned)settings->slots,
         .launcher = self->launcher,

@@ -55,6 +55,10 @@ const struct ps_opt ps_worker_options[] = {
      "Started as root: the account that engines run under."},
     {"landlock-abi", 0, PS_OPT_U64, AT(landlock_abi), 0, 1000, "0", "n",
      "Use no newer Landlock than this; 0 is what the kernel has."},
+    {"unjailed", 0, PS_OPT_FLAG, AT(unjailed), 0, 0, NULL, NULL,
+     "Consent to engines without a system call filter where the kernel refuses one: what hostile bytes make "
+     "of an "
+     "engine can then use all of the kernel. Without this they are not offered there."},
     {"probe", 0, PS_OPT_FLAG, AT(probe), 0, 0, NULL, NULL,
      "Load the engines, say what they and their walls are, and end."},
     {"ready-fd", 0, PS_OPT_U64, AT(ready_fd), 0, INT_MAX, "0", "n",

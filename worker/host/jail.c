@@ -374,9 +374,9 @@ int ps_jail_settle(struct ps_jail *self, const char *dir, struct ps_error *reter
         return ps_error_set(reterr, rc, "the directory %s can't be made", dir);
     rc = probe(self, dir, reterr);
     (void)ps_file_remove_tree(dir, true); /* empty, and the next user clears it anyway */
-    if (!rc && wanted && !(self->walls & PS_WALL_SECCOMP))
+    if (!rc && wanted && !self->unjailed && !(self->walls & PS_WALL_SECCOMP))
         return ps_error_set(reterr, PS_ERR_DENIED,
                             "this kernel refuses a system call filter: engines would run unjailed "
-                            "(--wall-off=seccomp gives consent)");
+                            "(the setting unjailed gives consent)");
     return rc;
 }

@@ -32,6 +32,7 @@ struct ps_jail {
     uint32_t walls;   /* enum ps_wall: wanted at first, those that stand once settled */
     int landlock_abi; /* in use; 0 without Landlock */
     bool probing;     /* in a throwaway child: note a refused wall instead of failing */
+    bool unjailed;    /* consent: works without a system call filter where the kernel refuses one */
     bool trap;        /* name refused system calls instead of killing for them */
     bool proc;        /* in a child that runs programs: it has a /proc of its own */
     struct ps_granted *granted; /* owned; what programs reach; NULL: children run none */

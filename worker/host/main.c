@@ -317,6 +317,7 @@ static int run(struct host *host)
     if (rc)
         return EXIT_TROUBLE;
     ps_jail_init(&host->jail, &settings->limits, settings->off, (int)settings->landlock_abi, settings->trap);
+    host->jail.unjailed = settings->unjailed;
     return settings->show_walls ? show_walls(host) : serve(host);
 }
 

@@ -162,6 +162,10 @@ const struct ps_opt ps_settings_table[] = {
      .unit = "words",
      .prose =
          "Walls to leave off (seccomp, landlock, pid-ns, ...): consent to weaker isolation, and for tests."},
+    {.name = "unjailed",
+     .type = PS_OPT_FLAG,
+     .offset = FIELD(unjailed),
+     .prose = "Consent to engines without a system call filter where this kernel refuses one."},
     {.name = "child-stderr",
      .type = PS_OPT_FLAG,
      .offset = FIELD(child_stderr),

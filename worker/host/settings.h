@@ -11,7 +11,7 @@ struct ps_settings {
     struct ps_opt_list wall_off;                                                                /* owned */
     uint64_t control;           /* descriptor; 0 for none */
     bool try_files, show_walls; /* modes */
-    bool own_account, child_stderr, trap;
+    bool own_account, child_stderr, trap, unjailed;
     struct ps_jail_limits limits;
     uint64_t landlock_abi, recycle, growth_bytes, run_ms;
     uint32_t off;                /* from wall_off: enum ps_wall */
