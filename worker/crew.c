@@ -51,6 +51,7 @@ void ps_crew_learn(struct ps_crew *self, const char *name, const char *origin, u
     facts->at_once = info->at_once;
     facts->licence_scans = info->licence_scans;
     facts->licence_left_s = info->licence_left_s;
+    facts->left_out = info->left_out;
     ps_crew_text(facts->version, PS_VERSION_MAX, info->version);
     ps_crew_text(facts->definitions, PS_VERSION_MAX, info->definitions);
     ps_crew_text(facts->origin, PS_NAME_MAX, info->origin[0] ? info->origin : origin);

@@ -24,6 +24,7 @@ struct ps_engine_facts {
     uint32_t at_once;                     /* scans at once on this worker; 0 for any number */
     uint32_t licence_scans;               /* scans at once in the fleet; 0 for any number */
     uint64_t licence_left_s;     /* until the licence ended, when it was loaded; 0 for none or unknown */
+    uint32_t left_out;           /* files of definitions that could not be used */
     char types[PS_TEXT_MAX + 1]; /* comma-separated globs; "" for all */
     char note[PS_TEXT_MAX + 1];  /* what people should know; "" for nothing */
     char walls[PS_TEXT_MAX + 1]; /* full, or weaker and which are missing */

@@ -1,5 +1,6 @@
 /* Of a roster: what changes on the disk. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -109,8 +110,10 @@ void ps_roster_look(struct ps_roster *self, uint64_t now_ms)
     size_t n = 0;
 
     (void)ps_watch_print(self->watch, self->conf.dirs.shipped, 0); /* for the watches alone */
-    if (self->conf.dirs.own)
+    if (self->conf.dirs.own && access(self->conf.dirs.own, F_OK) == 0)
         (void)ps_watch_print(self->watch, self->conf.dirs.own, 0);
+    else if (self->conf.dirs.own)
+        ps_watch_parent(self->watch, self->conf.dirs.own);
     if (ps_enginedirs_list(&self->conf.dirs, &places, &n, &error))
         ps_log(PS_LOG_WARN, "engines-not-listed", "why=%s", PS_LOGQ(error.text));
     else

@@ -211,11 +211,13 @@ static void start_due(struct ps_roster *self, uint64_t now_ms)
 
 /* ---- what hosts say ---- */
 
-/* A broken rule file may leave an engine that loads well and finds less: what has a complaint that its predecessor had
- * not is no improvement. */
+/* A broken rule file may leave an engine that loads well and finds less. */
 static bool is_worse(const struct ps_crew *coming, const struct ps_crew *current)
 {
-    return current && coming->facts.note[0] && !current->facts.note[0];
+    const struct ps_engine_facts *is = &coming->facts;
+
+    return current &&
+           (is->left_out > current->facts.left_out || (is->signatures == 0 && current->facts.signatures > 0));
 }
 
 /* True when the engine is UP by this crew. */
@@ -225,7 +227,7 @@ static bool take_over(struct ps_roster *self, struct ps_roster_engine *engine, u
 
     ps_crew_learn(crew, engine->place.name, engine->place.signatures.origin, now_ms);
     if (is_worse(crew, engine->current)) {
-        stay(self, engine, crew->facts.note, now_ms);
+        stay(self, engine, crew->facts.note[0] ? crew->facts.note : "they are empty", now_ms);
         ps_roster_close(self, &engine->coming);
         return false;
     }

@@ -11,8 +11,8 @@
  * tried again from PS_ROSTER_RETRY_MS on, doubling likewise, and at once when its files change.
  *
  * Reload: when the files of an engine that is UP have changed, a second crew is loaded beside the first and tests itself.
- * Then it takes all further jobs, the jobs of the first end in peace, and it is freed. If it can't be loaded, or has
- * something to note where the first had nothing (a rule file that is broken), it is dropped, the first one goes on, and
+ * Then it takes all further jobs, the jobs of the first end in peace, and it is freed. If it can't be loaded, or leaves
+ * out more files than the first (a rule that is broken) or has no signatures at all, it is dropped, the first one goes on, and
  * the reason is shown until the next good one; without a change it is tried again after PS_ROSTER_RELOAD_MS. One reload
  * at a time, since it takes the memory of an engine twice. An engine that may run N times at once does not run more often
  * for it: the second crew's self-test is one of the N. */

@@ -149,3 +149,14 @@ uint64_t ps_watch_print(struct ps_watch *self, const char *path, uint64_t print)
         (void)fts_close(walk); /* it was only read */
     return print;
 }
+
+void ps_watch_parent(struct ps_watch *self, const char *path)
+{
+    PS_FREE char *parent = strdup(path);
+    char *slash = parent ? strrchr(parent, '/') : NULL;
+
+    if (!slash || slash == parent)
+        return;
+    *slash = '\0';
+    (void)inotify_add_watch(self->fd, parent, IN_CREATE | IN_MOVED_TO); /* else the poll finds it */
+}

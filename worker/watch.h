@@ -17,7 +17,7 @@
 
 #define PS_WATCH_QUIET_MS  1000  /* after the last change, before somebody looks */
 #define PS_WATCH_POLL_MS   60000 /* between two looks without any event */
-#define PS_WATCH_DEPTH_MAX 8     /* directories below a path */
+#define PS_WATCH_DEPTH_MAX 16    /* directories below a path */
 #define PS_WATCH_FILES_MAX 16384 /* entries below a path; the rest is not looked at */
 
 struct ps_watch;
@@ -37,5 +37,7 @@ bool ps_watch_due(struct ps_watch *self, uint64_t now_ms);
 /* Mixes what lies at path (a file, or a directory with all below it) into print, and has its directories watched.
  * self may be NULL: then nothing is watched. What is hidden, temporary or a scanner's own diary is left out. */
 uint64_t ps_watch_print(struct ps_watch *self, const char *path, uint64_t print);
+/* Has the directory that path lies in watched, not what is below: path itself is not there yet. */
+void ps_watch_parent(struct ps_watch *self, const char *path);
 
 #endif

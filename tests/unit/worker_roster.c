@@ -510,6 +510,7 @@ static void new_definitions_with_a_complaint_are_not_taken(void **state)
     (void)step(f);
     load(&hosts[1]);
     hosts[1].info.note = "1 of 2 files left out";
+    hosts[1].info.left_out = 1;
     assert_int_equal(step(f).kind, PS_ROSTER_STAYS);
     assert_non_null(strstr(ps_roster_note(f->roster, 0, f->now_ms), "1 of 2 files left out"));
     run_in(f, 0);

@@ -220,6 +220,7 @@ static void on_loaded(struct ps_host *self, const struct ps_msg_H_LOADED *msg)
                                        .at_once = msg->at_once,
                                        .licence_scans = msg->licence_scans,
                                        .licence_left_s = msg->licence_left_s,
+                                       .left_out = msg->left_out,
                                        .types = self->types,
                                        .note = self->note,
                                        .walls = self->walls,

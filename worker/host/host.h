@@ -89,6 +89,7 @@ struct ps_host_info {
     uint32_t run_ms;         /* how long one scan may take by the engine's word; 0 for the default */
     uint32_t at_once;        /* scans at once on this machine; 0 for any number */
     uint32_t licence_scans;  /* scans at once in the fleet; 0 for any number */
+    uint32_t left_out;       /* files of definitions that could not be used */
     uint64_t licence_left_s; /* until the licence ends, from LOADED on; 0 for no end or unknown */
     const char *types;       /* comma-separated globs; "" for all */
     const char *note;

@@ -236,7 +236,7 @@ static int say_loaded(struct host *host)
                                  .types = ps_bytes_of(types), .note = ps_bytes_of(note),
                                  .walls = ps_bytes_of(walls_words(host, walls)), .at_once = engine->at_once,
                                  .licence_scans = info->licence_scans,
-                                 .licence_left_s = left_s(info->licence_ends_at)),
+                                 .licence_left_s = left_s(info->licence_ends_at), .left_out = info->left_out),
                           -1, 0);
 }
 
