@@ -96,16 +96,19 @@ static int find_roots(struct ps_layout *l, const char *home, struct ps_error *re
     if (given) {
         (void)((rc = put_path(l->conf, given, "/phagescan.conf", reterr)) ||
                (rc = put_path(l->keys, given, "/keys", reterr)) ||
+               (rc = put_path(l->engines, given, "/own-engines", reterr)) ||
                (rc = put_path(l->state, given, "", reterr)) ||
                (rc = put_path(l->run, given, "/run", reterr)));
     } else if (home) {
         (void)((rc = put_path(l->conf, home, "/.config/phagescan/phagescan.conf", reterr)) ||
                (rc = put_path(l->keys, home, "/.config/phagescan/keys", reterr)) ||
+               (rc = put_path(l->engines, home, "/.config/phagescan/engines", reterr)) ||
                (rc = put_path(l->state, home, "/.local/state/phagescan", reterr)) ||
                (rc = put_path(l->run, l->state, "/run", reterr)));
     } else {
         (void)((rc = put_path(l->conf, "/etc/phagescan/phagescan.conf", "", reterr)) ||
                (rc = put_path(l->keys, "/etc/phagescan/keys", "", reterr)) ||
+               (rc = put_path(l->engines, "/etc/phagescan/engines", "", reterr)) ||
                (rc = put_path(l->state, "/var/lib/phagescan", "", reterr)) ||
                (rc = put_path(l->run, "/run/phagescan", "", reterr)));
     }

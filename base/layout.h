@@ -14,6 +14,7 @@ struct ps_layout {
                              */
     char conf[PS_PATH_MAX]; /* the configuration file */
     char keys[PS_PATH_MAX]; /* beside it: broker.key, and allowed/ with the keys that may connect */
+    char engines[PS_PATH_MAX];     /* beside it: engines/, the operator's own engines; need not be there */
     char state[PS_PATH_MAX];       /* /var/lib/phagescan, ~/.local/state/phagescan */
     char pg[PS_PATH_MAX];          /* state/pg: the private cluster */
     char store[PS_PATH_MAX];       /* state/store: samples */

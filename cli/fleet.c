@@ -5,16 +5,28 @@
 #include "cli/command.h"
 #include "cli/text.h"
 
-static void put_age(const json_t *engine)
+/* In words that fit a column; "" when it is not known. */
+static const char *age_words(const json_t *engine, char buf[24])
 {
     long long s = (long long)ps_number_of(engine, "age_s");
 
     if (s <= 0)
-        (void)printf("%-8s", "-");
+        buf[0] = '\0';
+    else if (s < 7200)
+        (void)snprintf(buf, 24, "fresh");
     else if (s < 2 * 86400)
-        (void)printf("%-8s", s < 7200 ? "fresh" : "1 day");
+        (void)snprintf(buf, 24, "%lld hours", s / 3600);
     else
-        (void)printf("%lld days%*s", s / 86400, s / 86400 > 9 ? (s / 86400 > 99 ? 0 : 1) : 2, "");
+        (void)snprintf(buf, 24, "%lld days", s / 86400);
+    return buf;
+}
+
+static void put_age(const json_t *engine)
+{
+    char buf[24];
+    const char *words = age_words(engine, buf);
+
+    (void)printf("%-8s", *words ? words : "-");
 }
 
 /* One that was switched off is missed by nobody. */
@@ -44,6 +56,8 @@ static void put_engine(const json_t *engine)
         (void)fputs("switched off", stdout);
     else if (!is_available(engine))
         (void)fputs("no worker offers it", stdout);
+    else
+        (void)ps_text_put(stdout, ps_text_of(engine, "note"), 0);
     (void)putchar('\n');
 }
 
@@ -87,24 +101,24 @@ int ps_cmd_engines(int argc, char **argv)
     return well ? PS_EXIT_OK : PS_EXIT_ERROR;
 }
 
+/* An engine a line: definitions with their age, or why it can't be used. */
 static void put_offers(const json_t *worker)
 {
     const json_t *offer;
+    char buf[24];
     size_t i;
 
-    (void)fputs("  engines: ", stdout);
     json_array_foreach (json_object_get(worker, "engines"), i, offer) {
-        const char *problem = ps_text_of(offer, "problem");
+        const char *problem = ps_text_of(offer, "problem"), *note = ps_text_of(offer, "note");
 
-        (void)ps_text_put(stdout, ps_text_of(offer, "name"), 0);
-        if (*problem) {
-            (void)fputs(" (", stdout);
-            (void)ps_text_put(stdout, problem, 0);
-            (void)putchar(')');
-        }
-        (void)putchar(' ');
+        (void)fputs("  ", stdout);
+        ps_text_cell(ps_text_of(offer, "name"), 12);
+        ps_text_cell(*problem ? "" : ps_text_of(offer, "definitions"), 24);
+        (void)printf("%-9s ", *problem ? "" : age_words(offer, buf));
+        (void)ps_text_put(stdout, *problem ? problem : note, 0);
+        (void)putchar('\n');
     }
-    (void)fputs("\n  isolation: ", stdout);
+    (void)fputs("  isolation: ", stdout);
     (void)ps_text_put(stdout, ps_text_of(worker, "isolation"), 0);
     (void)putchar('\n');
 }

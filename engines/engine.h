@@ -82,6 +82,9 @@ struct ps_engine_info {
     uint32_t licence_scans;  /* scans that the licence allows at once in the whole fleet; 0: any number */
     int64_t
         licence_ends_at; /* seconds since 1970 of the licence's end; 0 when it has none or it is unknown */
+    uint32_t
+        left_out; /* files of definitions that could not be used (a rule that does not compile): a reload that
+                            leaves out more than before is not taken */
 };
 
 /* What an engine that runs programs needs to reach, and nothing else is reachable. Lists end with NULL; a NULL list

@@ -98,10 +98,11 @@ static int part_with_root(struct worker *self, struct ps_error *reterr)
         return load_keys(self, reterr);
 
     (void)snprintf(tmp, sizeof(tmp), "%s/engines", self->room.path); /* fits by its size */
-    const char *dirs[] = {settings->engine_dir};
+    const char *dirs[] = {settings->engine_dir, settings->own_engine_dir};
     struct ps_launcher_conf conf = {.program = settings->enginehost,
                                     .plugin_dirs = dirs,
-                                    .plugin_dirs_n = 1,
+                                    .plugin_dirs_n = PS_ARRAY_N(dirs),
+                                    .own_dir = settings->own_engine_dir,
                                     .tmp = tmp,
                                     .engines = engines};
     int error = own(settings->cache_dir, services, reterr);
@@ -150,9 +151,10 @@ static int block_signals(struct worker *self, struct ps_error *reterr)
 static int make_roster(struct worker *self, struct ps_error *reterr)
 {
     const struct ps_worker_settings *settings = &self->settings;
-    char landlock[sizeof("--landlock-abi=18446744073709551615")];
-    static char tmp[PS_PATH_MAX + sizeof("/engines")]; /* lent to the roster */
-    const char *options[2];
+    /* Lent to the roster for its life. */
+    static char landlock[sizeof("--landlock-abi=18446744073709551615")];
+    static char tmp[PS_PATH_MAX + sizeof("/engines")];
+    static const char *options[2];
     size_t options_n = 0;
 
     (void)snprintf(tmp, sizeof(tmp), "%s/engines", self->room.path);
@@ -172,15 +174,17 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
 
     struct ps_roster_conf conf = {
         .program = settings->enginehost,
-        .engine_dir = settings->engine_dir,
-        .only = &settings->engines,
-        .signatures = settings->signatures,
+        .dirs = {.shipped = settings->engine_dir,
+                 .own = settings->own_engine_dir,
+                 .signatures = settings->signatures,
+                 .only = &settings->engines},
         .settings = &settings->set,
         .options = options,
         .options_n = options_n,
         .tmp = tmp,
         .slots = (unsigned)settings->slots,
         .launcher = self->launcher,
+        .still = settings->probe,
     };
     return ps_roster_new(&self->roster, &conf, ps_clock_mono_ms(), reterr);
 }

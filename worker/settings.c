@@ -30,7 +30,11 @@ const struct ps_opt ps_worker_options[] = {
      "Jobs at once over all engines; 0 is one a core."},
     {"engines", 'e', PS_OPT_LIST, AT(engines), 0, 0, NULL, "names", "Offer only these engines."},
     {"engine-dir", 0, PS_OPT_TEXT, AT(engine_dir), 0, 0, NULL, "path",
-     "Where engines are: NAME/NAME.so below it."},
+     "Where the shipped engines are: NAME/NAME.so (or .engine, .py) below it."},
+    {"own-engine-dir", 0, PS_OPT_TEXT, AT(own_engine_dir), 0, 0, NULL, "path",
+     "Where your own engines are, likewise; NAME/ here goes before the shipped one. Need not be there. All "
+     "in it "
+     "must be yours or root's, and nobody else's to write. Default: engines beside the configuration file."},
     {"enginehost", 0, PS_OPT_TEXT, AT(enginehost), 0, 0, NULL, "path",
      "The program phagescan-enginehost; default beside this one."},
     {"signatures", 0, PS_OPT_TEXT, AT(signatures), 0, 0, NULL, "path",
@@ -123,6 +127,7 @@ static int complete(struct ps_worker_settings *self, const struct ps_layout *lay
     fill(&self->broker, ps_strf("ipc://%s", layout->broker_sock));
     fill(&self->name, own_name());
     fill(&self->engine_dir, ps_strf("%s/engines", layout->lib));
+    fill(&self->own_engine_dir, ps_strf("%s", layout->engines));
     fill(&self->enginehost, beside_us("phagescan-enginehost"));
     fill(&self->cache_dir, ps_strf("%s", layout->cache));
     fill(&self->tmp_dir, ps_strf("%s/tmp", layout->state));
@@ -130,8 +135,8 @@ static int complete(struct ps_worker_settings *self, const struct ps_layout *lay
     if (self->slots == 0)
         self->slots = cores();
 
-    if (!self->broker || !self->name || !self->engine_dir || !self->enginehost || !self->cache_dir ||
-        !self->tmp_dir)
+    if (!self->broker || !self->name || !self->engine_dir || !self->own_engine_dir || !self->enginehost ||
+        !self->cache_dir || !self->tmp_dir)
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     if (strlen(self->name) > PS_NAME_MAX)
         return ps_error_set(reterr, PS_ERR_INVALID, "--name is longer than %d bytes", PS_NAME_MAX);

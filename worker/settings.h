@@ -18,9 +18,10 @@ struct ps_worker_settings {
     char *name;             /* what people call this worker */
     uint64_t slots;         /* jobs at once; 0: one a core */
     struct ps_opt_list engines;
-    char *engine_dir;
-    char *enginehost; /* program */
-    char *signatures; /* NULL: see worker/sigdir.h */
+    char *engine_dir;     /* shipped engines */
+    char *own_engine_dir; /* the operator's; need not be there */
+    char *enginehost;     /* program */
+    char *signatures;     /* NULL: see worker/sigdir.h */
     struct ps_opt_list set;
     char *cache_dir, *tmp_dir;
     uint64_t cache_bytes, memfd_budget;

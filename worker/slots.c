@@ -26,6 +26,7 @@ struct ps_slots {
     uint64_t arrivals;      /* counter: ties in the heap */
     unsigned slots_n;
     unsigned running_n;    /* busy slots */
+    size_t held_n;         /* 0: no job is HELD; else there may be some */
     bool alone;            /* the one that runs, runs alone */
     struct ps_job *slot[]; /* slots_n */
 };
@@ -277,7 +278,7 @@ void ps_slots_engine(struct ps_slots *self, unsigned engine)
     struct ps_job *job, *next;
 
     HASH_ITER (hh, self->by_job, job, next)
-        if (job->state == PS_JOB_PARKED && job->engine == engine)
+        if ((job->state == PS_JOB_PARKED || job->state == PS_JOB_HELD) && job->engine == engine)
             queue(self, job);
 }
 
@@ -343,6 +344,25 @@ static void start(struct ps_slots *self, struct ps_job *job, uint64_t now_us)
     self->alone = job->alone;
 }
 
+/* Out of others' way until there is room. */
+static void hold(struct ps_slots *self, struct ps_job *job)
+{
+    ps_heap_remove(&self->queue, &job->node);
+    job->state = PS_JOB_HELD;
+    self->held_n++;
+}
+
+/* One job of the engine has ended: its held ones queue again, and those that find no room are held again. */
+static void release(struct ps_slots *self, unsigned engine)
+{
+    if (self->held_n == 0)
+        return;
+    self->held_n = 0; /* counted anew: it says no more than whether the walk is worth while */
+    for (struct ps_job *job = self->by_job; job; job = job->hh.next)
+        self->held_n += job->state == PS_JOB_HELD && job->engine != engine;
+    ps_slots_engine(self, engine);
+}
+
 void ps_slots_step(struct ps_slots *self, uint64_t now_us)
 {
     struct ps_heap_node *node;
@@ -351,7 +371,10 @@ void ps_slots_step(struct ps_slots *self, uint64_t now_us)
         struct ps_job *job = PS_CONTAINER_OF(node, struct ps_job, node);
         if (self->running_n > 0 && (self->alone || job->alone))
             return;
-        start(self, job, now_us);
+        if (self->io.has_room(self->io.context, job->engine))
+            start(self, job, now_us);
+        else
+            hold(self, job);
     }
 }
 
@@ -374,6 +397,7 @@ void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_e
     self->slot[slot] = NULL;
     self->running_n--;
     self->alone = false;
+    unsigned engine = job->engine;
 
     if (job->state == PS_JOB_DROPPED) {
         drop(self, job);
@@ -386,6 +410,7 @@ void ps_slots_finish(struct ps_slots *self, unsigned slot, const struct ps_job_e
         drop(self, job);
     }
     tend(self, task);
+    release(self, engine);
 }
 
 bool ps_slots_cancel(struct ps_slots *self, uint64_t boot, uint64_t seq, uint64_t id)

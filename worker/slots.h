@@ -5,7 +5,7 @@
  *
  *     BYTES --(sample is here)--> TYPE --(type known, or not to be had)--> QUEUED --(slot free)--> RUNNING --> ended
  *                                                                            |  ^                    |
- *                                              (engine away) PARKED <--------+  +----(once more)-----+
+ *                                      (engine away, or busy) PARKED, HELD <-+  +----(once more)-----+
  *
  * Rules:
  *   - At most S jobs run at once, whatever their engines. They go in order of arrival, which is the broker's; but a job
@@ -14,6 +14,8 @@
  *   - An engine with a filter waits for the sample's type when it is not known: from the lease of the type engine
  *     when there is one, else from a run of our own that nobody hears of. A type that does not match ends the job
  *     as type-unsupported. No type engine, or no answer from it: the engine runs.
+ *   - An engine that may run N times at once here has no more: its further jobs are HELD, in their order, and those of
+ *     other engines pass them.
  *   - A job whose engine is away is given back, so that another worker can have it; but one that was started already
  *     waits for the engine to come back: what kills its engine shall not go round the fleet.
  *   - A run that says nothing about the sample (its child had served others before it died, the whole engine went
@@ -49,6 +51,7 @@ enum ps_job_state {
     PS_JOB_TYPE,    /* waits for its sample's type */
     PS_JOB_QUEUED,  /* waits for a slot */
     PS_JOB_PARKED,  /* its engine went away under it */
+    PS_JOB_HELD,    /* its engine runs as often at once as it may */
     PS_JOB_RUNNING, /* an engine has it */
     PS_JOB_DROPPED, /* as RUNNING, but nobody wants its result */
 };
@@ -107,6 +110,9 @@ struct ps_slots_io {
     const char *(*types)(void *context, unsigned engine);
     /* The type engine's number, or -1 when there is none that could run now. */
     int (*typer)(void *context);
+    /* False: the engine may not run once more at this time. Asked again when one of its jobs ended, and after
+     * ps_slots_engine. */
+    bool (*has_room)(void *context, unsigned engine);
 };
 
 /* slots_n places, at most limit_n leases. io is copied. 0, PS_ERR_NOMEM or PS_ERR_INVALID. */
@@ -122,7 +128,7 @@ int ps_slots_add(struct ps_slots *self, struct ps_sample **sample_p, struct ps_b
 bool ps_slots_rebind(struct ps_slots *self, uint64_t job, uint64_t boot, uint64_t seq);
 /* The sample became READY or FAILED: its jobs go on, or end as a failure with its reason. */
 void ps_slots_sample(struct ps_slots *self, const struct ps_sample *sample);
-/* An engine came back. */
+/* An engine came back, or may have room again. */
 void ps_slots_engine(struct ps_slots *self, unsigned engine);
 /* Starts what can start. */
 void ps_slots_step(struct ps_slots *self, uint64_t now_us);

@@ -37,10 +37,9 @@ static void keep(struct ps_session *self, const struct ps_msg_RESULT *result)
                ps_log_quote(result->reason.at, result->reason.len).text);
 }
 
-static void put_facts(const struct ps_session *self, unsigned engine, struct ps_msg_RESULT *result)
+static void put_facts(const struct ps_session *self, const struct ps_engine_facts *facts,
+                      struct ps_msg_RESULT *result)
 {
-    const struct ps_engine_facts *facts = ps_roster_facts(self->roster, engine);
-
     result->engine = ps_bytes_of(facts->name);
     result->version = ps_bytes_of(facts->version);
     result->definitions = ps_bytes_of(facts->definitions);
@@ -60,16 +59,18 @@ static struct ps_msg_RESULT begin_result(const struct ps_session *self, const st
         .wait_us = until_us - job->arrived_us,
     };
 
-    put_facts(self, job->engine, &result);
+    put_facts(self, ps_roster_facts(self->roster, job->engine), &result);
     return result;
 }
 
 static void report(void *context, const struct ps_job *job, const void *finished)
 {
     struct ps_session *self = session_of(context);
-    const struct ps_host_result *host = finished;
+    const struct ps_roster_event *event = finished;
+    const struct ps_host_result *host = event->result;
     struct ps_msg_RESULT result = begin_result(self, job);
 
+    put_facts(self, event->facts, &result); /* those that it was run with: there may be newer ones since */
     result.outcome = host->outcome;
     result.counted = host->counted;
     result.label = ps_bytes_of(host->label);
@@ -139,6 +140,11 @@ static int typer(void *context)
     return self->typer >= 0 && ps_roster_is_up(self->roster, (unsigned)self->typer) ? self->typer : -1;
 }
 
+static bool has_room(void *context, unsigned engine)
+{
+    return ps_roster_has_room(session_of(context)->roster, engine);
+}
+
 const struct ps_slots_io ps_work_io = {
     .run = run,
     .kill = kill_job,
@@ -148,6 +154,7 @@ const struct ps_slots_io ps_work_io = {
     .warm = warm,
     .types = types,
     .typer = typer,
+    .has_room = has_room,
 };
 
 /* ---- jobs ---- */
@@ -167,7 +174,7 @@ static void answer(struct ps_session *self, uint64_t seq, uint64_t job, struct p
     int number = ps_roster_find(self->roster, engine);
 
     if (number >= 0)
-        put_facts(self, (unsigned)number, &result);
+        put_facts(self, ps_roster_facts(self->roster, (unsigned)number), &result);
     result.engine = engine;
     result.worker = ps_bytes_of(self->settings->name);
     keep(self, &result);
@@ -246,7 +253,7 @@ static void finish(struct ps_session *self, const struct ps_roster_event *event)
     struct ps_job_end end = {
         .again = event->again,
         .type = (int)event->engine == self->typer ? result->type : "",
-        .finished = result,
+        .finished = event,
     };
 
     if (event->again)
@@ -272,6 +279,7 @@ static void handle(struct ps_session *self, const struct ps_roster_event *event)
     switch (event->kind) {
     case PS_ROSTER_UP:
         log_up(self, event->engine);
+        self->typer = ps_roster_find(self->roster, PS_BYTES_LIT("type"));
         self->offers_changed = true;
         ps_slots_engine(self->slots, event->engine);
         break;
@@ -280,6 +288,13 @@ static void handle(struct ps_session *self, const struct ps_roster_event *event)
                ps_roster_facts(self->roster, event->engine)->name,
                PS_LOGQ(ps_roster_problem(self->roster, event->engine)));
         self->offers_changed = true;
+        break;
+    case PS_ROSTER_STAYS:
+        ps_log(PS_LOG_ERROR, "engine-not-reloaded", "engine=%s why=%s",
+               ps_roster_facts(self->roster, event->engine)->name,
+               PS_LOGQ(ps_roster_note(self->roster, event->engine, now_ms(self))));
+        self->offers_changed = true;
+        ps_slots_engine(self->slots, event->engine);
         break;
     case PS_ROSTER_HAVE:
         self->have[event->slot] = true;

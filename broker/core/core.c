@@ -83,7 +83,7 @@ static int init_limits(struct ps_core *core, const struct ps_core_options *optio
 
         if (!engine)
             return PS_ERR_NOMEM;
-        core->engines[engine].limit_n = options->limits[i].leases_n;
+        core->engines[engine].limit_n = core->engines[engine].limit_conf_n = options->limits[i].leases_n;
         core->licences = true;
     }
     core->options.limits = NULL;

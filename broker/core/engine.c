@@ -21,7 +21,8 @@ uint16_t ps_engine_find(struct ps_core *core, struct ps_bytes name)
 
 static bool is_needed(const struct ps_engine *engine)
 {
-    return engine->queued_n || engine->leased_n || engine->pending_n || engine->offers_n || engine->limit_n;
+    return engine->queued_n || engine->leased_n || engine->pending_n || engine->offers_n ||
+           engine->limit_conf_n || engine->ghosts_n;
 }
 
 static void forget(struct ps_core *core, uint16_t number)

@@ -57,11 +57,12 @@ struct ps_engine {
     struct ps_offer *ready[PS_TIERS_N]; /* offers of workers with credit, least busy tier first (utlist DL) */
     struct ps_heap bands[PS_BANDS_N];   /* flows */
     uint32_t suspects, suspects_last;   /* jobs that lost leases */
-    uint32_t picks_n;   /* samples taken from its queue: every PS_AGING_SHARE-th is for aged ones */
-    uint32_t limit_n;   /* leases at most in the fleet; 0: no limit */
-    uint32_t ghosts_n;  /* leases that were taken from workers who may not know: see licence.h */
-    uint64_t ghosts_ms; /* until then, core time */
-    uint64_t absent_ms; /* since when nobody offers it, core time */
+    uint32_t picks_n;      /* samples taken from its queue: every PS_AGING_SHARE-th is for aged ones */
+    uint32_t limit_n;      /* leases at most in the fleet; 0: no limit. The smaller of these two: */
+    uint32_t limit_conf_n; /* by configuration; and what offers say of their licences */
+    uint32_t ghosts_n;     /* leases that were taken from workers who may not know: see licence.h */
+    uint64_t ghosts_ms;    /* until then, core time */
+    uint64_t absent_ms;    /* since when nobody offers it, core time */
     uint32_t queued_n, leased_n, pending_n; /* jobs by state */
     uint64_t done_n, lost_n;                /* since the broker started */
     uint32_t usual_ms, ran_n; /* moving average of run times, and of how many (the last few weigh most) */

@@ -19,7 +19,7 @@ static size_t bytes_of(const struct ps_session *session)
         const struct ps_part_offer *part = &session->offers[i].part;
 
         bytes += OFFER_BYTES + part->name.len + part->version.len + part->definitions.len + part->origin.len +
-                 part->types.len + part->problem.len;
+                 part->types.len + part->problem.len + part->note.len;
     }
     return bytes;
 }

@@ -49,6 +49,25 @@ void ps_licences_refresh(struct ps_core *core)
             ps_engine_refresh(core, i);
 }
 
+void ps_licence_offered(struct ps_core *core, uint16_t number)
+{
+    struct ps_engine *engine = &core->engines[number];
+    uint32_t least = engine->limit_conf_n;
+
+    if (engine->offers_n == 0)
+        return;
+    for (uint32_t s = core->session_first; s; s = ps_session_at(core, s)->next) {
+        const struct ps_offer *offer = ps_session_offer(ps_session_at(core, s), number);
+        uint32_t scans = offer ? offer->part.licence_scans : 0;
+
+        if (scans && (!least || scans < least))
+            least = scans;
+    }
+    engine->limit_n = least;
+    core->licences |= least > 0;
+    ps_engine_refresh(core, number);
+}
+
 static void drop_queued(struct ps_core *core, uint16_t engine)
 {
     uint32_t job;

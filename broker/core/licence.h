@@ -12,6 +12,8 @@
  * submits anew what is his. A broker that slept for dead_ms or longer does not know any more whether its master is
  * still his: it ends that session, and a new one begins with an answer of the living.
  *
+ * A limit comes from the configuration, or from what offers say of their licences; the smaller one holds.
+ *
  * Without limits none of this does anything. */
 #ifndef PS_BROKER_CORE_LICENCE_H
 #define PS_BROKER_CORE_LICENCE_H
@@ -24,6 +26,9 @@ struct ps_core;
 struct ps_engine;
 struct ps_part_limit;
 
+/* Offers of the engine came or went, one of which speaks of a licence, or it has a limit: the limit is the smallest of
+ * configuration and offers. When nobody offers it any more the last one stays, for leases that may still run. */
+void ps_licence_offered(struct ps_core *core, uint16_t engine);
 /* One more lease of the engine may be given. */
 bool ps_licence_free(const struct ps_core *core, const struct ps_engine *engine);
 /* A lease of it is taken from the worker of that session, who may go on with it for allow_ms. told: it is told CANCEL. */

@@ -74,7 +74,7 @@ struct making {
 static size_t texts_of(const struct ps_part_offer *part)
 {
     return part->name.len + part->version.len + part->definitions.len + part->origin.len + part->types.len +
-           part->problem.len;
+           part->problem.len + part->note.len;
 }
 
 static struct ps_bytes copy_text(struct making *making, struct ps_bytes text)
@@ -101,6 +101,7 @@ static int add_offer(struct ps_core *core, struct making *making, uint32_t sessi
     part.origin = copy_text(making, part.origin);
     part.types = copy_text(making, part.types);
     part.problem = copy_text(making, part.problem);
+    part.note = copy_text(making, part.note);
     making->offers[making->n++] = (struct ps_offer){.part = part, .session = session, .engine = engine};
     ps_engine_set_put(&making->named, engine, true);
     core->engines[engine].offers_n++; /* at once: now it can't make room for the next */
@@ -143,10 +144,28 @@ static int read_offers(struct ps_core *core, struct making *making, uint32_t ses
     return r;
 }
 
+static void mind_licences(struct ps_core *core, const struct ps_engine_set *named, bool spoken)
+{
+    for (uint16_t i = 1; i <= PS_ENGINES_MAX && (spoken || core->licences); i++)
+        if (ps_engine_set_has(named, i))
+            ps_licence_offered(core, i);
+}
+
+static bool speak_of_licences(const struct ps_offer *offers, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (offers[i].part.licence_scans)
+            return true;
+    return false;
+}
+
 void ps_session_offers_clear(struct ps_core *core, uint32_t number)
 {
     struct ps_session *session = ps_session_at(core, number);
+    struct ps_engine_set named = {0};
 
+    for (uint32_t i = 0; i < session->offers_n; i++)
+        ps_engine_set_put(&named, session->offers[i].engine, true);
     move_offers(core, session, -1);
     forget_offers(core, session->offers, session->offers_n, &session->can);
     free(session->texts);
@@ -155,6 +174,7 @@ void ps_session_offers_clear(struct ps_core *core, uint32_t number)
     session->can = (struct ps_engine_set){0};
     session->texts = NULL;
     session->isolation = (struct ps_bytes){NULL, 0};
+    mind_licences(core, &named, false);
 }
 
 int ps_session_offers(struct ps_core *core, uint32_t number, struct ps_list_offer list,
@@ -177,6 +197,7 @@ int ps_session_offers(struct ps_core *core, uint32_t number, struct ps_list_offe
     session->can = making.can;
     session->texts = making.texts;
     session->isolation = copied;
+    mind_licences(core, &making.named, speak_of_licences(session->offers, session->offers_n));
     ps_session_refresh(core, number);
     core->fleet.changed = true;
     return 0;

@@ -146,6 +146,7 @@ static void yara_info(void *engine, struct ps_engine_info *ret_info)
     ret_info->built_at = self->rules.newest;
     ret_info->note = self->note;
     ret_info->silence_counts = self->silence_counts;
+    ret_info->left_out = (uint32_t)self->rules.broken;
 }
 
 /* Modules that rules import open files at their first scan (magic its tables, pe libcrypto's configuration).

@@ -61,6 +61,10 @@ static struct ps_fleet_offer put_offer(struct pool *pool, const struct ps_part_o
         .signatures = offer->signatures,
         .age_s = offer->age_s,
         .problem = put_bytes(pool, offer->problem),
+        .note = put_bytes(pool, offer->note),
+        .at_once = offer->at_once,
+        .licence_scans = offer->licence_scans,
+        .licence_left_s = offer->licence_left_s,
     };
 }
 
@@ -130,7 +134,7 @@ static struct need measure(const struct ps_fleet *self, const struct ps_fleet_sn
     for (size_t i = 0; i < old->engines_n; i++) {
         const struct ps_fleet_offer *last = &old->engines[i].offer;
         need.text.bytes_n += strlen(last->name) + strlen(last->version) + strlen(last->definitions) +
-                             strlen(last->origin) + strlen(last->problem) + 5;
+                             strlen(last->origin) + strlen(last->problem) + strlen(last->note) + 6;
     }
     return need;
 }
@@ -177,7 +181,7 @@ static struct ps_fleet_engine *engine_of(struct draft *draft, const char *name)
 
     memmove(&draft->engines[at + 1], &draft->engines[at], (n - at) * sizeof(*draft->engines));
     draft->engines[at] = (struct ps_fleet_engine){
-        .offer = {.name = name, .version = "", .definitions = "", .origin = "", .problem = ""}};
+        .offer = {.name = name, .version = "", .definitions = "", .origin = "", .problem = "", .note = ""}};
     draft->snapshot->engines_n++;
     return &draft->engines[at];
 }
@@ -195,6 +199,8 @@ static void take_offer(struct draft *draft, const struct ps_fleet_offer *offer, 
     }
     if (engine->offer.kind == 0 || (engine->offer.problem[0] && !offer->problem[0]))
         engine->offer = *offer;
+    else if (!offer->problem[0] && !engine->offer.note[0])
+        engine->offer.note = offer->note; /* what one worker has to say is shown whoever else has not */
 }
 
 static void take_workers(struct draft *draft, const struct ps_msg_FLEET *word, unsigned broker)
@@ -257,6 +263,7 @@ static void take_memory(struct draft *draft, const struct ps_fleet_snapshot *old
             engine->offer.definitions = keep_text(draft, was->offer.definitions);
             engine->offer.origin = keep_text(draft, was->offer.origin);
             engine->offer.problem = keep_text(draft, was->offer.problem);
+            engine->offer.note = keep_text(draft, was->offer.note);
         }
         engine->missing_since_us = was->missing_since_us;
     }
@@ -274,7 +281,8 @@ static bool offers_differ(const struct ps_fleet_offer *a, const struct ps_fleet_
 {
     return strcmp(a->name, b->name) != 0 || a->kind != b->kind || strcmp(a->version, b->version) != 0 ||
            strcmp(a->definitions, b->definitions) != 0 || strcmp(a->origin, b->origin) != 0 ||
-           a->signatures != b->signatures || strcmp(a->problem, b->problem) != 0;
+           a->signatures != b->signatures || strcmp(a->problem, b->problem) != 0 ||
+           strcmp(a->note, b->note) != 0 || a->licence_scans != b->licence_scans || a->at_once != b->at_once;
 }
 
 static bool workers_differ(const struct ps_fleet_worker *a, const struct ps_fleet_worker *b)

@@ -23,6 +23,10 @@ struct ps_fleet_offer {
     uint64_t signatures;     /* loaded */
     uint64_t age_s;          /* of the definitions; 0 unknown */
     const char *problem;     /* why it is not available; "" when it is */
+    const char *note;        /* what people should know of it all the same; "" */
+    uint32_t at_once;        /* scans at once on that worker; 0 for any number */
+    uint32_t licence_scans;  /* scans at once in the fleet, by its licence; 0 for any number */
+    uint64_t licence_left_s; /* until its licence ends, when it was told; 0 for no end or unknown */
 };
 
 struct ps_fleet_worker {

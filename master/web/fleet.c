@@ -30,18 +30,22 @@ static json_t *since_json(int64_t real_us)
 static json_t *engine_json(const char *name, int64_t kind, bool enabled, const struct ps_fleet_engine *engine)
 {
     static const struct ps_fleet_engine never = {
-        .offer = {.version = "", .definitions = "", .origin = "", .problem = ""}};
+        .offer = {.version = "", .definitions = "", .origin = "", .problem = "", .note = ""}};
     const struct ps_fleet_engine *e = engine ? engine : &never;
 
-    return json_pack(
-        "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o, s:b, s:o}", "name",
-        name, "kind", kind_word(kind), "enabled", (int)enabled, "workers", (json_int_t)e->workers, "queued",
-        (json_int_t)e->queued, "leased", (json_int_t)e->leased, "reported", (json_int_t)e->reported, "done",
-        (json_int_t)e->done, "lost", (json_int_t)e->lost, "oldest_ms", (json_int_t)e->oldest_ms, "version",
-        e->offer.version, "definitions", e->offer.definitions, "origin", e->offer.origin, "signatures",
-        (json_int_t)e->offer.signatures, "age_s", (json_int_t)e->offer.age_s, "problem",
-        text_or_null(e->offer.problem), "available", (int)e->available, "missing_since",
-        since_json(e->missing_since_us));
+    return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o, s:b, "
+                     "s:o, s:o, s:I, s:I, "
+                     "s:I}",
+                     "name", name, "kind", kind_word(kind), "enabled", (int)enabled, "workers",
+                     (json_int_t)e->workers, "queued", (json_int_t)e->queued, "leased", (json_int_t)e->leased,
+                     "reported", (json_int_t)e->reported, "done", (json_int_t)e->done, "lost",
+                     (json_int_t)e->lost, "oldest_ms", (json_int_t)e->oldest_ms, "version", e->offer.version,
+                     "definitions", e->offer.definitions, "origin", e->offer.origin, "signatures",
+                     (json_int_t)e->offer.signatures, "age_s", (json_int_t)e->offer.age_s, "problem",
+                     text_or_null(e->offer.problem), "available", (int)e->available, "missing_since",
+                     since_json(e->missing_since_us), "note", text_or_null(e->offer.note), "at_once",
+                     (json_int_t)e->offer.at_once, "licence_scans", (json_int_t)e->offer.licence_scans,
+                     "licence_left_s", (json_int_t)e->offer.licence_left_s);
 }
 
 static bool has_row(const PGresult *result, const char *name)
@@ -91,10 +95,11 @@ static json_t *offers_json(const struct ps_fleet_worker *worker)
     for (size_t i = 0; i < worker->offers_n; i++) {
         const struct ps_fleet_offer *offer = &worker->offers[i];
 
-        (void)json_array_append_new(items,
-                                    json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", offer->name, "version",
-                                              offer->version, "definitions", offer->definitions, "origin",
-                                              offer->origin, "problem", text_or_null(offer->problem)));
+        (void)json_array_append_new(
+            items, json_pack("{s:s, s:s, s:s, s:s, s:I, s:o, s:o}", "name", offer->name, "version",
+                             offer->version, "definitions", offer->definitions, "origin", offer->origin,
+                             "age_s", (json_int_t)offer->age_s, "problem", text_or_null(offer->problem),
+                             "note", text_or_null(offer->note)));
     }
     return items;
 }

@@ -289,6 +289,57 @@ static void without_limits_it_keeps_its_master(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void offer(struct stage *stage, uint32_t peer, const char *engine, uint32_t scans)
+{
+    struct ps_part_offer offer = {.name = ps_bytes_of(engine),
+                                  .kind = PS_KIND_EVILNESS,
+                                  .version = PS_BYTES_LIT("1"),
+                                  .licence_scans = scans};
+
+    stage_say(stage, peer, PS_MSG(OFFERS, .engines = {.items = &offer, .n = 1}));
+}
+
+/* How many of three waiting jobs are leased. */
+static size_t leased(struct stage *stage)
+{
+    stage_turn(stage);
+    return stage_counts(stage).leased;
+}
+
+/* An engine without a configured limit: the smallest licence that is offered holds. */
+static void offers_bring_a_limit(void **state)
+{
+    struct stage *stage = *state;
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    (void)stage_worker(stage, WORKER, "free", 1, 64);
+    (void)stage_worker(stage, OTHER, "free", 4, 64);
+    offer(stage, WORKER, "free", 2);
+    offer(stage, OTHER, "free", 1);
+    SUBMIT(stage, MASTER, .job = 256, .engines = "free");
+    SUBMIT(stage, MASTER, .job = 512, .engines = "free");
+    SUBMIT(stage, MASTER, .job = 768, .engines = "free");
+    assert_int_equal(leased(stage), 1);
+    offer(stage, OTHER, "free", 0);
+    assert_int_equal(leased(stage), 2);
+    offer(stage, WORKER, "free", 0);
+    assert_int_equal(leased(stage), 3);
+}
+
+static void the_smaller_of_configuration_and_offers_holds(void **state)
+{
+    struct stage *stage = *state;
+
+    stage_open(stage);
+    (void)stage_master(stage, MASTER, 100);
+    (void)stage_worker(stage, WORKER, "licensed", 4, 64);
+    offer(stage, WORKER, "licensed", 7);
+    SUBMIT(stage, MASTER, .job = 256, .engines = "licensed");
+    SUBMIT(stage, MASTER, .job = 512, .engines = "licensed");
+    assert_int_equal(leased(stage), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +354,8 @@ int main(void)
         T(who_was_cut_off_may_not_have_read_cancel),
         T(a_broker_that_slept_lets_its_master_begin_anew),
         T(without_limits_it_keeps_its_master),
+        T(offers_bring_a_limit),
+        T(the_smaller_of_configuration_and_offers_holds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@ struct fixture {
     unsigned log_n, log_at;
     bool away[ENGINES_N];
     int run_error;
+    int room[ENGINES_N];             /* how often more it may run at once; negative: any number */
     unsigned warm_engine, warm_slot; /* a child that idles */
     uint64_t now_us;
 };
@@ -45,6 +46,7 @@ static int run(void *context, const struct ps_job *job, unsigned slot)
         note(f, "run typing %u", slot);
     else
         note(f, "run %u %u", (unsigned)job->job, slot);
+    f->room[job->engine] -= f->room[job->engine] > 0;
     return 0;
 }
 
@@ -81,6 +83,13 @@ static const char *types(void *context, unsigned engine)
     return engine == PDFID ? "application/pdf" : "";
 }
 
+static bool has_room(void *context, unsigned engine)
+{
+    const struct fixture *f = context;
+
+    return f->room[engine] < 0 || f->room[engine] > 0;
+}
+
 static int typer(void *context)
 {
     return ((struct fixture *)context)->away[TYPE] ? -1 : TYPE;
@@ -88,7 +97,7 @@ static int typer(void *context)
 
 static void set_up_slots(struct fixture *f, unsigned slots_n, size_t limit_n)
 {
-    struct ps_slots_io io = {f, run, kill_job, report, settle, unpin, warm, types, typer};
+    struct ps_slots_io io = {f, run, kill_job, report, settle, unpin, warm, types, typer, has_room};
 
     ps_slots_free(&f->slots);
     assert_int_equal(ps_slots_new(&f->slots, slots_n, limit_n, &io), 0);
@@ -103,6 +112,7 @@ static int set_up(void **state)
     assert_non_null(f);
     assert_int_equal(ps_cache_new(&f->cache, &conf), 0);
     f->warm_engine = ENGINES_N;
+    memset(f->room, -1, sizeof(f->room));
     set_up_slots(f, 2, 16);
     *state = f;
     return 0;
@@ -275,6 +285,53 @@ static void leases_over_the_limit_are_left_out(void **state)
     assert_int_equal(ps_slots_add(f->slots, &sample, ps_bytes_of(""), &asks[2], 1, 1, &taken), 0);
     assert_int_equal(taken, 0);
     assert_null(sample);
+}
+
+/* A serial engine's jobs wait for each other and not for a slot; others pass them. */
+static void an_engine_with_a_limit_is_not_run_more_often(void **state)
+{
+    struct fixture *f = *state;
+
+    f->room[CLAMAV] = 1;
+    add(f, 1, CLAMAV);
+    add(f, 2, CLAMAV);
+    add(f, 3, CLAMAV);
+    add(f, 4, YARA);
+    step(f);
+    expect(f, "run 1 0");
+    expect(f, "run 4 1");
+    expect(f, NULL);
+    finish(f, 1, "");
+    expect(f, "report 4 ");
+    step(f);
+    expect(f, NULL); /* a slot is free, the engine is not */
+
+    f->room[CLAMAV] = 1;
+    finish(f, 0, "");
+    expect(f, "report 1 ");
+    step(f);
+    expect(f, "run 2 0");
+    expect(f, NULL);
+    assert_true(ps_slots_cancel(f->slots, 0, 0, 3));
+    f->room[CLAMAV] = 1;
+    finish(f, 0, "");
+    expect(f, "report 2 ");
+    assert_int_equal(ps_slots_held(f->slots), 0);
+}
+
+/* Room may come without a job's end: a reload is over. */
+static void held_jobs_go_on_when_the_engine_has_room_again(void **state)
+{
+    struct fixture *f = *state;
+
+    f->room[CLAMAV] = 0;
+    add(f, 1, CLAMAV);
+    step(f);
+    expect(f, NULL);
+    f->room[CLAMAV] = 1;
+    ps_slots_engine(f->slots, CLAMAV);
+    step(f);
+    expect(f, "run 1 0");
 }
 
 /* ---- alone ---- */
@@ -601,6 +658,8 @@ int main(void)
         T(order_of_arrival_and_bands),
         T(a_slot_with_an_idle_child_is_taken),
         T(leases_over_the_limit_are_left_out),
+        T(an_engine_with_a_limit_is_not_run_more_often),
+        T(held_jobs_go_on_when_the_engine_has_room_again),
         T(a_suspect_runs_while_nothing_else_does),
         T(two_suspects_run_one_after_the_other),
         T(jobs_wait_for_their_sample),

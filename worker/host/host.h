@@ -85,9 +85,13 @@ struct ps_host_info {
     const char *definitions; /* "" when it has none */
     const char *origin;      /* test, site, official, "" */
     uint64_t signatures;
-    uint64_t age_s;    /* of the definitions; 0 unknown */
-    uint32_t run_ms;   /* how long one scan may take by the engine's word; 0 for the default */
-    const char *types; /* comma-separated globs; "" for all */
+    uint64_t age_s;          /* of the definitions; 0 unknown */
+    uint32_t run_ms;         /* how long one scan may take by the engine's word; 0 for the default */
+    uint32_t at_once;        /* scans at once on this machine; 0 for any number */
+    uint32_t licence_scans;  /* scans at once in the fleet; 0 for any number */
+    uint32_t left_out;       /* files of definitions that could not be used */
+    uint64_t licence_left_s; /* until the licence ends, from LOADED on; 0 for no end or unknown */
+    const char *types;       /* comma-separated globs; "" for all */
     const char *note;
     const char *walls; /* full, or weaker and which are missing */
     pid_t pid;         /* the zygote as the launcher or we started it, for logs */

@@ -23,6 +23,7 @@
 #include "base/sock.h"
 #include "worker/host/command.h"
 #include "worker/host/host.h"
+#include "worker/host/trust.h"
 
 #define MAGIC       0x6c6e6368u
 #define REQUEST_MAX (64 * 1024) /* bytes of a request: a longer one is refused at the session's end */
@@ -90,6 +91,16 @@ static bool plugin_allowed(const struct launcher *self, const char *path)
     return false;
 }
 
+/* What the operator put there runs outside of the children's jail while it is loaded. */
+static int check_own(const struct launcher *self, const char *path, struct ps_error *reterr)
+{
+    const char *own = self->conf.own_dir;
+    size_t len = own ? strlen(own) : 0;
+
+    return len > 0 && strncmp(path, own, len) == 0 && path[len] == '/' ? ps_trust_path(own, path, 0, reterr)
+                                                                       : 0;
+}
+
 /* The next of the texts at *at, which end at end; NULL when there is none. */
 static const char *next_text(const char **at, const char *end)
 {
@@ -135,6 +146,10 @@ static int read_start(const struct launcher *self, size_t len, struct start *ret
     if (!ps_spawn_name_valid(fixed[0]) || !plugin_allowed(self, fixed[1]) ||
         (fixed[4][0] && !plugin_allowed(self, fixed[4])))
         return ps_error_set(reterr, PS_ERR_DENIED, "the launcher knows no such engine or plug-in");
+    int rc = check_own(self, fixed[1], reterr);
+    rc = rc || !fixed[4][0] ? rc : check_own(self, fixed[4], reterr);
+    if (rc)
+        return rc;
     ret_start->conf = (struct ps_host_conf){.program = self->conf.program,
                                             .engine = fixed[0],
                                             .plugin = fixed[1],

@@ -29,6 +29,9 @@ struct ps_launcher_conf {
     const char *program;            /* path of phagescan-enginehost */
     const char *const *plugin_dirs; /* plug-ins must lie below one of these; plugin_dirs_n of them */
     size_t plugin_dirs_n;
+    const char
+        *own_dir;    /* one of these that is the operator's own: what lies there must be root's, and nobody
+                            else's to write (trust.h); NULL for none */
     const char *tmp; /* made if missing, emptied, given to the engines account; one directory a zygote */
     struct ps_account engines; /* who zygotes run as; must not be root */
 };

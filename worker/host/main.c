@@ -160,6 +160,27 @@ static int settle(struct host *host, struct ps_error *reterr)
                : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
 }
 
+static uint64_t left_s(int64_t ends_at)
+{
+    int64_t now = (int64_t)time(NULL);
+
+    return ends_at > now ? (uint64_t)(ends_at - now) : 0;
+}
+
+/* An engine that is not licensed any more is not offered. */
+static int check_licence(const struct ps_engine_info *info, struct ps_error *reterr)
+{
+    time_t end = (time_t)info->licence_ends_at;
+    char day[32] = "an unknown day";
+    struct tm parts;
+
+    if (info->licence_ends_at == 0 || left_s(info->licence_ends_at) > 0)
+        return 0;
+    if (gmtime_r(&end, &parts))
+        (void)strftime(day, sizeof(day), "%Y-%m-%d", &parts); /* fits, or stays cut: shown only */
+    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "licence ended on %s", day);
+}
+
 static int prepare(struct host *host, struct ps_error *reterr)
 {
     const struct ps_settings *settings = &host->settings;
@@ -178,6 +199,9 @@ static int prepare(struct host *host, struct ps_error *reterr)
     if (rc)
         return rc;
     assert(host->plugin); /* load would have failed */
+    rc = check_licence(&host->plugin->info, reterr);
+    if (rc)
+        return rc;
     return ps_self_test(host->zygote, host->plugin->engine->kind, settings->self_test, reterr);
 }
 
@@ -213,7 +237,9 @@ static int say_loaded(struct host *host)
                                  .origin = ps_bytes_of(host->plugin->origin), .signatures = info->signatures,
                                  .age_s = age_s(info->built_at), .run_ms = engine->run_ms,
                                  .types = ps_bytes_of(types), .note = ps_bytes_of(note),
-                                 .walls = ps_bytes_of(walls_words(host, walls))),
+                                 .walls = ps_bytes_of(walls_words(host, walls)), .at_once = engine->at_once,
+                                 .licence_scans = info->licence_scans,
+                                 .licence_left_s = left_s(info->licence_ends_at), .left_out = info->left_out),
                           -1, 0);
 }
 

@@ -1,0 +1,173 @@
+"""An engine's life while jobs go on: new rules and databases come, broken ones come, engines are added, removed, switched off
+and on. Nobody waits, nothing fails, and what is reported is what was loaded."""
+
+import contextlib
+import pathlib
+import shutil
+import tempfile
+import threading
+
+from stack import BUILD, Stack, run, until
+
+YARA = 'rule %s { strings: $a = "%s" condition: $a }\n'
+MARK = "phagescan life mark"
+
+
+def rules(directory, *names):
+    """One file for each rule, written as people do: in place."""
+    for name in names:
+        (directory / f"{name}.yar").write_text(YARA % (name, MARK))
+
+
+def database(directory, name):
+    """Replaced by a rename, as freshclam does."""
+    new = directory / ".life.ndb"
+    new.write_text(f"{name}:0:*:{MARK.encode().hex()}\n")
+    new.rename(directory / "life.ndb")
+
+
+def result_of(report, engine):
+    return next(r for r in report["results"] if r["engine"] == engine)
+
+
+def engine_of(stack, name):
+    return next((e for e in stack.api("GET", "/engines").json["items"] if e["name"] == name), None)
+
+
+class Stream:
+    """Submits samples, four at a time, until it is stopped; keeps every report, in the order of submission."""
+
+    def __init__(self, stack, engines):
+        self.stack, self.engines, self.n, self.reports, self.trouble = stack, engines, 0, {}, []
+        self.over, self.lock = threading.Event(), threading.Lock()
+        self.threads = [threading.Thread(target=self.work) for _ in range(4)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(120)
+        if not kind:
+            assert not self.trouble, self.trouble
+
+    def work(self):
+        while not self.over.is_set():
+            with self.lock:
+                n = self.n
+                self.n += 1
+            try:
+                report = self.stack.oneshot(f"{MARK} number {n}\n".encode(), f"life-{n}", engines=self.engines)
+                self.reports[n] = report
+            except BaseException as error:  # told at the end, in the thread that waits
+                self.trouble.append(error)
+                return
+
+    def labels(self, engine):
+        """label by number"""
+        return {n: result_of(report, engine)["label"] for n, report in sorted(self.reports.items())}
+
+    def wait_label(self, engine, label):
+        until(lambda: self.trouble or label in self.labels(engine).values(), 60, f"{engine} to say {label}")
+
+    def check(self, engine, *order):
+        """Every job was answered, and the labels came one after the other, with definitions of their own each."""
+        definitions = {}
+        for n, report in sorted(self.reports.items()):
+            result = result_of(report, engine)
+            assert result["outcome"] in ("malicious", "suspicious"), (n, result)
+            definitions.setdefault(result["label"], set()).add(result["definitions"])
+        assert set(definitions) == set(order), (definitions, order)
+        assert all(len(kept) == 1 for kept in definitions.values()), definitions
+        assert len(set().union(*definitions.values())) == len(order), definitions
+
+
+@contextlib.contextmanager
+def ground(engines, **more):
+    signatures = None
+    with contextlib.ExitStack() as ends:
+        top = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="phagescan-life.")))
+        top.chmod(0o755)
+        signatures = top / "signatures"
+        for name in ("clamav", "yara"):
+            (signatures / name).mkdir(parents=True)
+        rules(signatures / "yara", "Before")
+        database(signatures / "clamav", "Before")
+        yield ends.enter_context(Stack(engines=engines, signatures=signatures, **more)), signatures
+
+
+def new_definitions_come_in_while_jobs_go_on():
+    with ground(["clamav", "yara", "type"]) as (stack, signatures):
+        with Stream(stack, "clamav,yara") as stream:
+            stream.wait_label("yara", "Before")
+            stream.wait_label("clamav", "Before.UNOFFICIAL")
+            (signatures / "yara" / "Before.yar").write_text(YARA % ("After", MARK))
+            database(signatures / "clamav", "After")
+            stream.wait_label("yara", "After")
+            stream.wait_label("clamav", "After.UNOFFICIAL")
+        stream.check("yara", "Before", "After")
+        stream.check("clamav", "Before.UNOFFICIAL", "After.UNOFFICIAL")
+        assert len(stream.reports) == stream.n, (len(stream.reports), stream.n)
+        assert engine_of(stack, "yara")["lost"] == engine_of(stack, "clamav")["lost"] == 0
+
+
+def a_broken_rule_file_changes_nothing():
+    with ground(["yara", "type"]) as (stack, signatures):
+        with Stream(stack, "yara") as stream:
+            stream.wait_label("yara", "Before")
+            (signatures / "yara" / "Before.yar").write_text("rule After { condition: nonsense }\n")
+            note = until(lambda: (engine_of(stack, "yara") or {}).get("note"), 60, "a note")
+            assert "not taken" in note and "Before.yar" in note, note
+            told = stack.cli("engines").stdout + stack.cli("workers").stdout
+            assert told.count("not taken") == 2, told
+            seen = stream.n
+            until(lambda: stream.n > seen + 8 or stream.trouble, 60, "more jobs")
+            (signatures / "yara" / "Before.yar").write_text(YARA % ("After", MARK))
+            stream.wait_label("yara", "After")
+            until(lambda: not engine_of(stack, "yara")["note"], 60, "no note")
+        stream.check("yara", "Before", "After")
+
+
+def engines_come_and_go_with_their_directories():
+    with ground(None) as (stack, _):
+        own = stack.state / "own-engines"
+        source = BUILD / "engines" / "crashy" / "crashy.so"
+        version = engine_of(stack, "crashy")["note"]
+        assert "obeys" in version, version
+
+        (own / "crashy").mkdir(parents=True)
+        (own / "crashy").chmod(0o755)
+        own.chmod(0o755)
+        mine = own / "crashy" / "crashy.so"
+        new = own / "crashy" / ".new"
+        shutil.copy(source, new)
+        new.chmod(0o666)
+        new.rename(mine)
+        until(lambda: "written by others" in (engine_of(stack, "crashy")["note"] or ""), 30, "a refusal")
+        assert stack.oneshot(b"CRASHY malicious Here\n", engines="crashy")["results"][0]["outcome"] == "malicious"
+        mine.chmod(0o644)
+        until(lambda: "written by others" not in (engine_of(stack, "crashy")["note"] or ""), 30, "the refusal's end")
+
+        mine.unlink()
+        mine.write_bytes(b"not a plug-in\n")
+        mine.chmod(0o644)
+        until(lambda: "not taken" in (engine_of(stack, "crashy")["note"] or ""), 30, "a complaint")
+        shutil.rmtree(own / "crashy")
+        until(lambda: "not taken" not in (engine_of(stack, "crashy")["note"] or ""), 30, "the shipped one")
+
+        with Stream(stack, "yara") as stream:
+            stream.wait_label("yara", "Before")
+            (own / "second").mkdir()
+            (own / "second" / "second.so").write_bytes(b"no plug-in either\n")
+            until(lambda: (engine_of(stack, "second") or {}).get("problem"), 30, "the new engine")
+            shutil.rmtree(own / "second")
+            until(lambda: not any(e["name"] == "second" for w in stack.api("GET", "/workers").json["items"]
+                                  for e in w["engines"]), 30, "its end")
+        stream.check("yara", "Before")
+
+
+if __name__ == "__main__":
+    run(new_definitions_come_in_while_jobs_go_on, a_broken_rule_file_changes_nothing, engines_come_and_go_with_their_directories)
