@@ -54,7 +54,8 @@ const struct ps_opt ps_master_options[] = {
     {"backfill-rate", 0, PS_OPT_U64, AT(backfill_per_s), 1, 100000, "50", "n",
      "Scans a second that are back-filled when an engine returns."},
     {"longest-run", 0, PS_OPT_MS, AT(longest_run_ms), 1000, 86400000, "60s", "time",
-     "With several brokers: no engine runs longer on one sample, as it says itself or as the brokers have it. "
+     "With several brokers: no engine runs longer on one sample, as it says itself or as the brokers have "
+     "it. "
      "What a broker had that is out of sight may go on for so long, and goes to another one only then."},
     {"mdp", 0, PS_OPT_FLAG, AT(mdp), 0, 0, NULL, NULL,
      "Offer the service scan to Majordomo clients, through the broker's front (its setting mdp)."},

@@ -65,10 +65,10 @@ enum ps_event_kind {
 
 struct ps_event {
     enum ps_event_kind kind;
-    uint32_t peer; /* MESSAGE, BAD, GONE, FULL: which connection, 1..peers_max */
-    uint32_t who;  /* MESSAGE: whose it is by proof, a number of the daemon's; 0: nobody in particular. A
+    uint32_t peer;     /* MESSAGE, BAD, GONE, FULL: which connection, 1..peers_max */
+    uint32_t who;      /* MESSAGE: whose it is by proof, a number of the daemon's; 0: nobody in particular. A
                                  session goes on, and beats, only for who opened it. BANNED: of whom */
-    uint64_t denied_n;        /* TICK: messages that the door dropped so far, for FLEET */
+    uint64_t denied_n; /* TICK: messages that the door dropped so far, for FLEET */
     const struct ps_msg *msg; /* MESSAGE: decoded (or with lists of items) */
     struct ps_bytes record;   /* MESSAGE: the same encoded, to pass on and to keep */
     void *carry;              /* MESSAGE that carries: handle of its frame, given to pass; else NULL */

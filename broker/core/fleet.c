@@ -110,7 +110,8 @@ static void report(struct ps_core *core)
         return; /* the next one, then */
     ps_core_send(core, core->master,
                  PS_MSG(FLEET, .uptime_s = (core->now_ms - core->start_ms) / 1000, .jobs = core->jobs.used_n,
-                        .late = core->late_n, .denied = core->denied_n, .strange_beats = core->refused_beats_n,
+                        .late = core->late_n, .denied = core->denied_n,
+                        .strange_beats = core->refused_beats_n,
                         .workers = {.items = core->fleet.workers, .n = describe_workers(core)},
                         .loads = {.items = loads, .n = describe_loads(core, loads)}));
 }

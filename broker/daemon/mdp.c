@@ -17,7 +17,8 @@ static bool may(void *ctx, const char *key, bool offers)
 {
     struct ps_allowed_key found;
 
-    return ps_allowed_find(ps_guard_allowed(ctx), key, &found) && (found.roles & (offers ? PS_CERT_SERVICE : PS_CERT_CLIENT));
+    return ps_allowed_find(ps_guard_allowed(ctx), key, &found) &&
+           (found.roles & (offers ? PS_CERT_SERVICE : PS_CERT_CLIENT));
 }
 
 static void denied(void *ctx, uint64_t n)
@@ -25,8 +26,8 @@ static void denied(void *ctx, uint64_t n)
     ps_guard_deny(ctx, n);
 }
 
-static int open_door(struct ps_mdp_door *self, struct ps_mdp_front_config *config,
-                     struct ps_guard *guard, struct ps_error *reterr)
+static int open_door(struct ps_mdp_door *self, struct ps_mdp_front_config *config, struct ps_guard *guard,
+                     struct ps_error *reterr)
 {
     int r = 0;
 
@@ -41,7 +42,8 @@ static int open_door(struct ps_mdp_door *self, struct ps_mdp_front_config *confi
         config->tcp.may = may;
         config->tcp.denied = denied;
         config->tcp.ctx = guard;
-        if (!config->tcp.secret_key || !ps_guard_allowed(guard)) /* never without, whatever the settings say */
+        if (!config->tcp.secret_key ||
+            !ps_guard_allowed(guard)) /* never without, whatever the settings say */
             return ps_error_set(reterr, PS_ERR_INVALID, "--mdp-listen-tcp needs a key");
         r = ps_zap_new(&self->zap, self->context, ps_guard_allowed(guard), reterr);
     }

@@ -26,7 +26,8 @@ struct ps_mdp_front_tcp {
     const char *monitor; /* where the ROUTER tells of handshakes that failed */
     /* May a peer with that key offer services, or else ask for them? Called by the front's thread, while it runs. */
     bool (*may)(void *ctx, const char *key, bool offers);
-    void (*denied)(void *ctx, uint64_t n); /* so many more messages were dropped for lack of that right; as may */
+    void (*denied)(void *ctx,
+                   uint64_t n); /* so many more messages were dropped for lack of that right; as may */
     void *ctx;
 };
 

@@ -55,13 +55,13 @@ struct ps_fleet_engine {
 
 /* A broker, by its last word. */
 struct ps_fleet_broker {
-    const char *name;  /* its endpoint */
-    bool connected;    /* it has answered and is not silent now */
-    uint64_t boot;     /* its boot id; 0 before the first answer */
-    uint64_t uptime_s; /* its age when it spoke */
-    uint64_t jobs;     /* in its memory */
-    uint64_t late;     /* results that came late or twice */
-    uint64_t denied;   /* messages dropped for their key's sake */
+    const char *name;       /* its endpoint */
+    bool connected;         /* it has answered and is not silent now */
+    uint64_t boot;          /* its boot id; 0 before the first answer */
+    uint64_t uptime_s;      /* its age when it spoke */
+    uint64_t jobs;          /* in its memory */
+    uint64_t late;          /* results that came late or twice */
+    uint64_t denied;        /* messages dropped for their key's sake */
     uint64_t strange_beats; /* heartbeats of nobody's session */
 };
 

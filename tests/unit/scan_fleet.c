@@ -56,8 +56,11 @@ static void engines_are_remembered(void **state)
     ps_fleet_snapshot_unref(&s);
 
     put(fleet,
-        &(struct ps_msg_FLEET){
-            .jobs = 6, .denied = 3, .strange_beats = 4, .workers = {workers, 2, {0}}, .loads = {loads, 2, {0}}},
+        &(struct ps_msg_FLEET){.jobs = 6,
+                               .denied = 3,
+                               .strange_beats = 4,
+                               .workers = {workers, 2, {0}},
+                               .loads = {loads, 2, {0}}},
         &changed);
     assert_true(changed);
     s = ps_fleet_get(fleet);
