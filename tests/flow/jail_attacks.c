@@ -61,7 +61,6 @@ static const struct attack attacks[] = {
     {"alloc-shared 65536", 0, PS_OUTCOME_FAILURE, BY_FILTER},
     {"memfd 65536", 0, PS_OUTCOME_UNDETECTED, HELD},
     {"fill-tmp 65536", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
-    {"inodes", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
     {"open-files", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
     {"fork-bomb", 0, PS_OUTCOME_FAILURE, BY_FILTER},
     {"thread-bomb", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
@@ -97,6 +96,7 @@ static const struct attack attacks[] = {
 /* Without a root of its own a child's temporary files have no sum: it writes as many as its disk takes. */
 static const struct attack attacks_on_disk[] = {
     {"fill-many 65536", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
+    {"inodes", 0, PS_OUTCOME_INCOMPLETE, "refused after"},
 };
 
 static struct rig *start(const char *const *options, const char *const *settings)
