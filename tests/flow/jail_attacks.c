@@ -127,7 +127,9 @@ static void try_attack(struct rig *rig, const struct attack *attack, const char 
                        key);
     else
         (void)snprintf(text, sizeof(text), "CRASHY %s", attack->command);
-    outcome = rig_scan(rig, text, attack->run_ms ? attack->run_ms : RUN_MS);
+    rig_run(rig, 0, 1, text, attack->run_ms ? attack->run_ms : RUN_MS); /* crashy's packets are about job 1 */
+    (void)rig_wait(rig, PS_HOST_RESULT);
+    outcome = rig->result.outcome;
     if (outcome != attack->outcome ||
         (attack->said && !strstr(rig->reason, attack->said) && !strstr(rig->label, attack->said)))
         fail_msg("%s: %s, label \"%s\", reason \"%s\"; wanted %s, \"%s\"", attack->command,
