@@ -90,7 +90,7 @@ static const struct attack attacks[] = {
     {"packet list", 0, PS_OUTCOME_FAILURE, "malformed packet"},
     {"packet not-ours", 0, PS_OUTCOME_FAILURE, NULL},
     {"packet huge", 0, PS_OUTCOME_FAILURE, NULL},
-    {"packet-flood", 0, PS_OUTCOME_SUSPICIOUS, "x"},
+    {"packet-flood", 0, PS_OUTCOME_FAILURE, "flooded the session"},
 };
 
 /* Without a root of its own a child's temporary files have no sum: it writes as many as its disk takes. */
