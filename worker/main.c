@@ -161,8 +161,11 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
     (void)snprintf(landlock, sizeof(landlock), "--landlock-abi=%" PRIu64, settings->landlock_abi);
     if (settings->landlock_abi > 0)
         options[options_n++] = landlock;
-    if (settings->unjailed)
+    if (settings->unjailed) {
         options[options_n++] = "--unjailed";
+        ps_log(PS_LOG_WARN, "unjailed",
+               "note=\"engines run without a system call filter where the kernel refuses one\"");
+    }
     /* An engine host of ours that was started by root changes its account by itself: it passes through, too. */
     if (!self->launcher && ps_file_mkdirs(tmp, 0711))
         return ps_error_set(reterr, PS_ERR_IO, "%s could not be made", tmp);

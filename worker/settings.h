@@ -29,7 +29,7 @@ struct ps_worker_settings {
     uint64_t landlock_abi; /* 0: what the kernel has */
     char *account_services, *account_engines;
     uint64_t ready_fd; /* 0: none */
-    bool unjailed; /* consent to engines without a system call filter */
+    bool unjailed;     /* consent to engines without a system call filter */
     bool probe, verbose;
 };
 

@@ -10,9 +10,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#define BIG_BYTES    65536
-#define FLOOD_N      10000
-#define PACKET_BYTES (256 * 1024) /* more than a packet may have */
+#define BIG_BYTES 65536
+#define FLOOD_N   10000
+#define PACKET_BYTES \
+    (140 * 1024) /* more than a packet may have, and little enough for the socket to take it */
 #define FD_MAX       2048
 #define HOST_FD_BASE 512 /* the host's own descriptors lie from here on */
 #define LOG_LINES    200000

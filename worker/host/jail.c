@@ -367,8 +367,9 @@ int ps_jail_settle(struct ps_jail *self, const char *dir, struct ps_error *reter
     if (rc)
         return ps_error_set(reterr, rc, "/proc/self/statm can't be read");
     ps_filter_fini(&self->filter); /* of an earlier call */
-    if (wanted && (self->walls & PS_WALL_PID_NS) && (rc = build_filter(self, 1, reterr)))
-        return rc;
+    /* libseccomp gives no filter where the kernel would refuse it: then this wall is missing. */
+    if (wanted && (self->walls & PS_WALL_PID_NS) && build_filter(self, 1, reterr))
+        self->walls &= ~(uint32_t)PS_WALL_SECCOMP;
     rc = ps_file_mkdirs(dir, 0700);
     if (rc)
         return ps_error_set(reterr, rc, "the directory %s can't be made", dir);
