@@ -157,6 +157,38 @@ static int make_grants(char *err, size_t err_max)
     return rc;
 }
 
+/* Whether the {names} in words are known, before a scan finds out. extra: further pairs, ended by NULL. */
+static int check_words(const struct ps_words *words, const char *const *extra, char *err, size_t err_max)
+{
+    const char *names[NAMES_KEPT + 8];
+    struct ps_words expanded = {0};
+    size_t n = 0;
+    int rc;
+
+    for (; n < NAMES_KEPT; n++)
+        names[n] = self.names[n];
+    for (; *extra; extra++)
+        names[n++] = *extra;
+    names[n] = NULL;
+    rc = ps_words_expand(words, names, &expanded, err, err_max);
+    ps_words_fini(&expanded);
+    return rc;
+}
+
+static int check_commands(char *err, size_t err_max)
+{
+    static const char *const scans[] = {"tmpdir", "", "sample", "", NULL}, *const asks[] = {"tmpdir", "", NULL},
+                             *const updates[] = {"tmpdir", "", "new", "", "file", "", NULL};
+    const struct ps_manifest *manifest = &self.manifest;
+    const struct ps_words *const asked[] = {&manifest->probe, &manifest->version, &manifest->definitions,
+                                            &manifest->licence_command, &manifest->environment};
+    int rc = check_words(&manifest->command, scans, err, err_max);
+
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]) && !rc; i++)
+        rc = check_words(asked[i], asks, err, err_max);
+    return rc ? rc : check_words(&manifest->update, updates, err, err_max);
+}
+
 static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max);
 static int open_engine(const struct ps_engine_conf *conf, void **ret_engine, char *err, size_t err_max);
 static void info(void *engine, struct ps_engine_info *ret_info);
@@ -181,6 +213,7 @@ static const struct ps_engine *become(const struct ps_engine_conf *conf, char *e
     self.names[4] = "data";
     self.names[5] = conf->data;
     rc = rc ? rc : make_grants(why, sizeof(why));
+    rc = rc ? rc : check_commands(why, sizeof(why));
     if (rc) {
         (void)ps_kit_fail(err, err_max, "%s: %s", conf->file, why); /* says -1; NULL says so here */
         return NULL;
@@ -270,7 +303,9 @@ static int run(const struct ps_engine_sample *sample, struct ps_judgement *ret_j
     struct ps_handed handed;
     const char *names[NAMES_KEPT + 5];
     struct ps_words argv = {0}, env = {0};
-    struct ps_tool tool = {.argv = argv.at, .env = env.at, .dir = sample->tmpdir};
+    /* Without a root of its own the directory may have no absolute name that this account can use. */
+    struct ps_tool tool = {
+        .argv = argv.at, .env = env.at, .dir = sample->tmpdir[0] == '/' ? sample->tmpdir : "."};
     struct ps_tool_end end = {0};
     int rc = ps_hand_over(&self.manifest, sample, self.exchange, &handed, err, err_max);
     size_t n = 0;

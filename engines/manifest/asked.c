@@ -102,7 +102,8 @@ static int answer(void *arg, const char *tmpdir, int out)
     const struct question *question = arg;
     const char *names[NAMES_MAX + 3];
     struct ps_words argv = {0}, env = {0};
-    struct ps_tool tool = {.argv = argv.at, .env = env.at, .dir = tmpdir, .stdin_fd = -1, .sample_fd = -1};
+    struct ps_tool tool = {
+        .argv = argv.at, .env = env.at, .dir = tmpdir[0] == '/' ? tmpdir : ".", .stdin_fd = -1, .sample_fd = -1};
     struct ps_tool_end end = {0};
     char err[PS_KIT_TEXT_MAX] = "";
     int rc;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -43,18 +44,27 @@ static void add_label(struct bench *bench, enum ps_found what, const char *text)
     judgement->labels_n++;
 }
 
-/* A trait is a text; when it comes again with another one, a list of texts. */
-static void add_trait(struct bench *bench, const char *key, const char *text)
+/* Digits are a number, anything else a text: "007" is one. */
+static json_t *value_of(const char *text)
 {
     char clean[PS_CAPTURE_MAX + 1];
-    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key),
-           *value = json_string(ps_kit_text(clean, sizeof(clean), text));
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits < 16 && !text[digits] && (text[0] != '0' || digits == 1))
+        return json_integer((json_int_t)strtoll(text, NULL, 10));
+    return json_string(ps_kit_text(clean, sizeof(clean), text));
+}
+
+/* A trait has a value; when it comes again, it is a list of values. */
+static void add_trait(struct bench *bench, const char *key, const char *text)
+{
+    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key), *value = value_of(text);
 
     if (!was) {
         (void)json_object_set_new(traits, key, value); /* want of memory: it is missing, these all */
         return;
     }
-    if (json_is_string(was)) {
+    if (!json_is_array(was)) {
         was = json_pack("[O]", was);
         (void)json_object_set_new(traits, key, was);
     }
