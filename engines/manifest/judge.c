@@ -7,19 +7,19 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define TAIL_MAX    300 /* bytes of the last lines that a reason quotes */
-#define UNNAMED     "unnamed"
-#define TAIL_LINES  3
+#define TAIL_MAX   300 /* bytes of the last lines that a reason quotes */
+#define UNNAMED    "unnamed"
+#define TAIL_LINES 3
 
 struct bench {
     const struct ps_manifest *manifest;
     struct ps_judgement *judgement;
     bool explain;
-    bool seen[PS_SAID_N];              /* some line says so */
+    bool seen[PS_SAID_N];                  /* some line says so */
     char line[PS_SAID_N][PS_KIT_TEXT_MAX]; /* the first one that does */
-    bool tired;                        /* a pattern took more work than it may */
-    bool long_line;                    /* a line was not seen whole */
-    char label[PS_CAPTURE_MAX + 1];    /* of a pattern for labels; "" */
+    bool tired;                            /* a pattern took more work than it may */
+    bool long_line;                        /* a line was not seen whole */
+    char label[PS_CAPTURE_MAX + 1];        /* of a pattern for labels; "" */
 };
 
 /* ---- lines ---- */
@@ -215,11 +215,13 @@ static const char *mishap(const struct bench *bench, const struct ps_ending *end
 
 static enum ps_said exit_says(const struct ps_manifest *manifest, const struct ps_ending *ending)
 {
-    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)] : PS_SAID_NOTHING;
+    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)]
+                                     : PS_SAID_NOTHING;
 }
 
 /* A hit stands, whatever else was said; what was is told. */
-static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit, enum ps_said by_exit)
+static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit,
+                      enum ps_said by_exit)
 {
     struct ps_judgement *self = bench->judgement;
     char why[160];
@@ -230,9 +232,11 @@ static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum 
     if (mishap(bench, ending, why)[0])
         because(self, "found, but %s", why);
     else if (!bench->seen[hit] && bench->manifest->patterns.has[hit])
-        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status), ps_said_word(hit));
+        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status),
+                ps_said_word(hit));
     else if (by_exit == PS_SAID_CLEAN || bench->seen[PS_SAID_CLEAN])
-        because(self, "contradiction: %s says clean: %s", by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
+        because(self, "contradiction: %s says clean: %s",
+                by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
                 by_exit == PS_SAID_CLEAN ? bench->line[hit] : bench->line[PS_SAID_CLEAN]);
     else if (bench->seen[PS_SAID_ERROR])
         because(self, "found, with an error: %s", bench->line[PS_SAID_ERROR]);

@@ -52,7 +52,8 @@ static struct tools *tools_new(void)
 
     assert_non_null(tools);
     tools->rig = rig_new("manifest");
-    (void)snprintf(strrchr(tools->rig->plugin, '/'), 16, "/adapter.so"); /* beside where manifest.so would be */
+    (void)snprintf(strrchr(tools->rig->plugin, '/'), 16,
+                   "/adapter.so"); /* beside where manifest.so would be */
     tools->dir = unit_dir_make();
     assert_int_equal(chmod(tools->dir, 0755), 0);
     return tools;
@@ -112,10 +113,10 @@ static void expect_unharmed(struct tools *tools)
     assert_string_equal(tools->rig->reason, "");
 }
 
-#define expect_reason(tools, part)                                               \
-    do {                                                                         \
-        if (!strstr((tools)->rig->reason, part))                                 \
-            fail_msg("\"%s\" is not in \"%s\"", part, (tools)->rig->reason);     \
+#define expect_reason(tools, part)                                           \
+    do {                                                                     \
+        if (!strstr((tools)->rig->reason, part))                             \
+            fail_msg("\"%s\" is not in \"%s\"", part, (tools)->rig->reason); \
     } while (0)
 
 /* ---- walls ---- */
@@ -228,7 +229,8 @@ static void what_a_program_says_is_what_counts(void **state)
         const char *label, *reason;
     } cases[] = {
         {"echo WALL Thing; exit 1", PS_OUTCOME_MALICIOUS, "Thing", ""},
-        {"echo WALL Thing; exit 0", PS_OUTCOME_MALICIOUS, "Thing", "contradiction: the exit status says clean"},
+        {"echo WALL Thing; exit 0", PS_OUTCOME_MALICIOUS, "Thing",
+         "contradiction: the exit status says clean"},
         {"exit 1", PS_OUTCOME_MALICIOUS, "unnamed", "exit status 1 says malicious, no line does"},
         {"exit 2", PS_OUTCOME_SUSPICIOUS, "unnamed", ""},
         {"echo half of it; exit 3", PS_OUTCOME_INCOMPLETE, "", "exit status 3 says incomplete: half of it"},
@@ -239,8 +241,8 @@ static void what_a_program_says_is_what_counts(void **state)
         {"kill -SEGV $$", PS_OUTCOME_FAILURE, "", "killed by signal 11"},
         {"while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done",
          PS_OUTCOME_FAILURE, "", "it wrote too much"},
-        {"echo WALL First; while :; do echo 0123456789012345678901234567890123456789; done", PS_OUTCOME_MALICIOUS,
-         "First", "found, but it wrote too much"},
+        {"echo WALL First; while :; do echo 0123456789012345678901234567890123456789; done",
+         PS_OUTCOME_MALICIOUS, "First", "found, but it wrote too much"},
     };
 
     (void)state;
@@ -262,7 +264,8 @@ static void a_hang_is_a_timeout_and_leaves_nothing(void **state)
     (void)state;
     expect_unharmed(tools);
     host = getpid();
-    assert_int_equal(rig_scan(tools->rig, "trap '' TERM INT HUP; sleep 600 & sleep 600", 300), PS_OUTCOME_TIMEOUT);
+    assert_int_equal(rig_scan(tools->rig, "trap '' TERM INT HUP; sleep 600 & sleep 600", 300),
+                     PS_OUTCOME_TIMEOUT);
     expect_unharmed(tools);
     for (size_t i = 0, n = rig_descendants(host, pids, PIDS_MAX); i < n; i++) {
         char path[64], name[32] = "";
@@ -287,8 +290,9 @@ static void what_stays_behind_ends(void **state)
     (void)state;
     assert_int_equal(rig_scan(tools->rig, "sleep 600 & exit 0", 20000), PS_OUTCOME_UNDETECTED);
     assert_true(ps_clock_mono_ms() - from_ms < 15000);
-    assert_int_equal(rig_scan(tools->rig, "for p in /proc/[0-9]*; do n=$((n + 1)); done; exit $((n > 3))", 20000),
-                     PS_OUTCOME_UNDETECTED); /* the child, the shell, and no sleep */
+    assert_int_equal(
+        rig_scan(tools->rig, "for p in /proc/[0-9]*; do n=$((n + 1)); done; exit $((n > 3))", 20000),
+        PS_OUTCOME_UNDETECTED); /* the child, the shell, and no sleep */
     tools_free(tools);
 }
 
@@ -302,7 +306,8 @@ static void a_fork_bomb_takes_its_own_slot_only(void **state)
     start(tools, shell, 2, RIG_WORDS("--threads=64"));
     (void)rig_wait(rig, PS_HOST_LOADED);
     rig_run(rig, 0, 1, "b() { b & b & wait; }; b 2>/dev/null; while :; do :; done", 2000);
-    rig_run(rig, 1, 2, "i=0; while [ $i -lt 50 ]; do cat /dev/null || exit 1; i=$((i + 1)); done; exit 0", 20000);
+    rig_run(rig, 1, 2, "i=0; while [ $i -lt 50 ]; do cat /dev/null || exit 1; i=$((i + 1)); done; exit 0",
+            20000);
     while (results < 2) {
         (void)rig_wait(rig, PS_HOST_RESULT);
         results++;
@@ -321,12 +326,13 @@ static void a_full_directory_is_empty_for_the_next(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(rig_scan(tools->rig,
-                                  "[ -e $TMPDIR/big ] && echo WALL left-over;"
-                                  "cat /usr/lib/x86_64-linux-gnu/lib* /usr/lib/aarch64-linux-gnu/lib* > $TMPDIR/big"
-                                  " 2>/dev/null; exit 0",
-                                  20000),
-                         PS_OUTCOME_UNDETECTED);
+        assert_int_equal(
+            rig_scan(tools->rig,
+                     "[ -e $TMPDIR/big ] && echo WALL left-over;"
+                     "cat /usr/lib/x86_64-linux-gnu/lib* /usr/lib/aarch64-linux-gnu/lib* > $TMPDIR/big"
+                     " 2>/dev/null; exit 0",
+                     20000),
+            PS_OUTCOME_UNDETECTED);
         expect_unharmed(tools);
     }
     tools_free(tools);
@@ -345,7 +351,8 @@ static const char counting[] = "[engine]\n"
                                "trait = ^(?<digest>[0-9a-f]{64}) \n"
                                "%s";
 
-static void expect_digest(const char *sample, const char *argument, const char *more, const char *const *options)
+static void expect_digest(const char *sample, const char *argument, const char *more,
+                          const char *const *options)
 {
     char manifest[1024];
     struct tools *tools;
@@ -354,8 +361,9 @@ static void expect_digest(const char *sample, const char *argument, const char *
     tools = loaded(manifest, options);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(rig_scan(tools->rig, "abc", 20000), PS_OUTCOME_DESCRIBED);
-        assert_non_null(strstr(tools->rig->result.traits,
-                               "\"digest\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""));
+        assert_non_null(
+            strstr(tools->rig->result.traits,
+                   "\"digest\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\""));
     }
     tools_free(tools);
 }
@@ -378,12 +386,13 @@ static void a_daemons_account_finds_the_copy(void **state)
     char manifest[1024], exchange[UNIT_PATH_MAX];
 
     (void)state;
-    (void)snprintf(manifest, sizeof(manifest),
-                   "[engine]\nkind = evilness\n[run]\nsample = file\n"
-                   "command = /usr/bin/python3 -c 'import os, sys; s = os.stat(sys.argv[1]); "
-                   "print(\"OK\" if s.st_mode & 4 and sys.argv[1].startswith(sys.argv[2]) else \"NO\")' {sample} "
-                   "{engine}/exchange/phagescan-\n"
-                   "[match]\nclean = ^OK$\nmalicious = ^MALICIOUS$\n[grants]\nexchange = {engine}/exchange\n");
+    (void)snprintf(
+        manifest, sizeof(manifest),
+        "[engine]\nkind = evilness\n[run]\nsample = file\n"
+        "command = /usr/bin/python3 -c 'import os, sys; s = os.stat(sys.argv[1]); "
+        "print(\"OK\" if s.st_mode & 4 and sys.argv[1].startswith(sys.argv[2]) else \"NO\")' {sample} "
+        "{engine}/exchange/phagescan-\n"
+        "[match]\nclean = ^OK$\nmalicious = ^MALICIOUS$\n[grants]\nexchange = {engine}/exchange\n");
     assert_int_equal(mkdir(unit_path(exchange, tools->dir, "exchange"), 0777), 0);
     assert_int_equal(chmod(exchange, 0777), 0);
     start(tools, manifest, 1, RIG_NONE);
@@ -404,9 +413,10 @@ static void a_sample_that_vanishes_is_never_clean(void **state)
         struct tools *tools = tools_new();
         char manifest[1024];
 
-        (void)snprintf(manifest, sizeof(manifest),
-                       "[engine]\nkind = evilness\n[run]\nsample = file\ncommand = /bin/sh {engine}/look.sh {sample}\n"
-                       "[exit]\nclean = 0\nmalicious = 1\n[grants]\nprograms = /bin/rm\n");
+        (void)snprintf(
+            manifest, sizeof(manifest),
+            "[engine]\nkind = evilness\n[run]\nsample = file\ncommand = /bin/sh {engine}/look.sh {sample}\n"
+            "[exit]\nclean = 0\nmalicious = 1\n[grants]\nprograms = /bin/rm\n");
         write_text(tools, "look.sh", "exit 0\n"); /* for the self-test */
         start(tools, manifest, 1, RIG_NONE);
         (void)rig_wait(tools->rig, PS_HOST_LOADED);
@@ -433,7 +443,8 @@ static void *serve(void *arg)
     int client;
 
     while ((client = accept(daemon->listener, NULL, NULL)) >= 0) {
-        (void)send(client, "FOUND Daemon.Thing\n", 19, MSG_NOSIGNAL); /* who only looks whether it is there is gone */
+        (void)send(client, "FOUND Daemon.Thing\n", 19,
+                   MSG_NOSIGNAL); /* who only looks whether it is there is gone */
         (void)close(client);
     }
     return NULL;
@@ -503,7 +514,8 @@ static void a_daemon_is_reached_by_its_socket_and_no_other(void **state)
     (void)state;
     write_text(tools, "ask.py", ask_script);
     daemon_start(&daemon, tools->dir, "daemon.sock");
-    daemon_start(&other, tools->dir, "other.sock"); /* readable as a file is, but not a socket that was granted */
+    daemon_start(&other, tools->dir,
+                 "other.sock"); /* readable as a file is, but not a socket that was granted */
     start(tools, asking, 1, RIG_NONE);
     (void)rig_wait(tools->rig, PS_HOST_LOADED);
     assert_int_equal(rig_scan(tools->rig, "thing", 20000), PS_OUTCOME_MALICIOUS);
@@ -536,39 +548,49 @@ static void expect_refusal(const char *manifest, const char *part)
 static void an_engine_that_cant_be_offered_says_why(void **state)
 {
     (void)state;
-    expect_refusal("[engine]\nkind = evilness\n[run]\ncommand = /opt/none/scanner\n[exit]\nclean = 0\nmalicious = 1\n",
-                   "not installed: /opt/none/scanner");
-    expect_refusal("[engine]\nkind = evilness\nlicence-ends = 2020-02-29\n" ENOUGH, "the licence ended on 2020-02-29");
-    expect_refusal("[engine]\nkind = evilness\nneeds-root = yes\n" ENOUGH, "needs privilege: it works as root only");
-    expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[grants]\nread = /etc/shadow\n", "needs privilege: /etc/shadow");
+    expect_refusal(
+        "[engine]\nkind = evilness\n[run]\ncommand = /opt/none/scanner\n[exit]\nclean = 0\nmalicious = 1\n",
+        "not installed: /opt/none/scanner");
+    expect_refusal("[engine]\nkind = evilness\nlicence-ends = 2020-02-29\n" ENOUGH,
+                   "the licence ended on 2020-02-29");
+    expect_refusal("[engine]\nkind = evilness\nneeds-root = yes\n" ENOUGH,
+                   "needs privilege: it works as root only");
+    expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[grants]\nread = /etc/shadow\n",
+                   "needs privilege: /etc/shadow");
     expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[grants]\nsocket = /run/ps-none.sock\n",
                    "the daemon is not there");
-    expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[ask]\nprobe = /bin/sh -c 'echo no database; exit 3'\n",
+    expect_refusal("[engine]\nkind = evilness\n" ENOUGH
+                   "[ask]\nprobe = /bin/sh -c 'echo no database; exit 3'\n",
                    "probe: exit status 3: no database");
     expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[ask]\nversion = /bin/sh -c 'echo what'\n"
                    "version-match = (?<version>\\d+)\n",
                    "version: no line of the answer matches");
-    expect_refusal("[engine]\nkind = evilness\n" ENOUGH
-                   "[ask]\nlicence = /bin/sh -c 'echo expires 2019-12-31'\nlicence-match = expires (?<ends>\\S+)\n",
-                   "the licence ended on 2019-12-31");
-    expect_refusal("[engine]\nkind = evilness\nself-test = eicar\n[run]\ncommand = /bin/sh -c 'exit 0' {sample}\n"
-                   "[exit]\nclean = 0\nmalicious = 1\n",
-                   "self-test: eicar is not found");
-    expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[grants]\nread = /proc\n", "\"/proc\" can't be granted");
-    expect_refusal("[engine]\nkind = evilness\n[run]\ncommand = /bin/sh {what}\n[exit]\nclean = 0\nmalicious = 1\n",
-                   "{what} is not known");
+    expect_refusal(
+        "[engine]\nkind = evilness\n" ENOUGH
+        "[ask]\nlicence = /bin/sh -c 'echo expires 2019-12-31'\nlicence-match = expires (?<ends>\\S+)\n",
+        "the licence ended on 2019-12-31");
+    expect_refusal(
+        "[engine]\nkind = evilness\nself-test = eicar\n[run]\ncommand = /bin/sh -c 'exit 0' {sample}\n"
+        "[exit]\nclean = 0\nmalicious = 1\n",
+        "self-test: eicar is not found");
+    expect_refusal("[engine]\nkind = evilness\n" ENOUGH "[grants]\nread = /proc\n",
+                   "\"/proc\" can't be granted");
+    expect_refusal(
+        "[engine]\nkind = evilness\n[run]\ncommand = /bin/sh {what}\n[exit]\nclean = 0\nmalicious = 1\n",
+        "{what} is not known");
     expect_refusal("[engine]\nkind = evil\n" ENOUGH, "line 2: \"evil\" is none of evilness, metadata");
 }
 
 static void what_programs_answer_is_shown(void **state)
 {
-    struct tools *tools = loaded("[engine]\nkind = metadata\nserial = yes\ndeadline = 7s\n"
-                                 "[run]\ncommand = /usr/bin/python3 -c 'print(\"{{\\\"a\\\": [1, {{}]}\")' {sample}\n"
-                                 "output = json\n[exit]\nclean = 0\n[ask]\n"
-                                 "version = /bin/sh -c 'echo Tool 3.14'\nversion-match = (?<version>[0-9.]+)\n"
-                                 "definitions = /bin/sh -c 'echo set 77 of 2026-02-03, 1234 records'\n"
-                                 "definitions-match = set (?<definitions>\\d+) of (?<built>\\S+), (?<signatures>\\d+)\n",
-                                 RIG_NONE);
+    struct tools *tools =
+        loaded("[engine]\nkind = metadata\nserial = yes\ndeadline = 7s\n"
+               "[run]\ncommand = /usr/bin/python3 -c 'print(\"{{\\\"a\\\": [1, {{}]}\")' {sample}\n"
+               "output = json\n[exit]\nclean = 0\n[ask]\n"
+               "version = /bin/sh -c 'echo Tool 3.14'\nversion-match = (?<version>[0-9.]+)\n"
+               "definitions = /bin/sh -c 'echo set 77 of 2026-02-03, 1234 records'\n"
+               "definitions-match = set (?<definitions>\\d+) of (?<built>\\S+), (?<signatures>\\d+)\n",
+               RIG_NONE);
     const struct ps_host_info *info = ps_host_info(tools->rig->host);
 
     (void)state;
@@ -598,7 +620,8 @@ static void clamscan_by_manifest(void **state)
     write_text(tools, "test.hdb", "44d88612fea8a8f36de82e1278abb02f:68:Eicar-Test\n");
     start(tools,
           "[engine]\nkind = evilness\nself-test = eicar\n[run]\n"
-          "command = /usr/bin/clamscan --no-summary --stdout --database={engine}/test.hdb --tempdir={tmpdir} {sample}\n"
+          "command = /usr/bin/clamscan --no-summary --stdout --database={engine}/test.hdb --tempdir={tmpdir} "
+          "{sample}\n"
           "[ask]\nversion = /usr/bin/clamscan --version\nversion-match = ^ClamAV (?<version>[0-9.]+)\n"
           "[exit]\nclean = 0\nmalicious = 1\nerror = 2-255\n"
           "[match]\nmalicious = : (?<label>\\S+) FOUND$\nclean = : OK$\n",

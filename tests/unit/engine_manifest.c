@@ -40,7 +40,8 @@ static void bad_manifests_name_their_line(void **state)
         {"[exit]\nclean = 5-2\n", "line 2: exit statuses are numbers from 0 to 255, like 1, 40-63"},
         {"[exit]\nclean = 0 1\n", "line 2: exit statuses are separated by commas"},
         {"[exit]\nclean = 0\nerror = 0-3\n", "line 3: exit status 0 is there twice"},
-        {"[match]\nclean = (\n", "line 2: the pattern is wrong at its character 2: missing closing parenthesis"},
+        {"[match]\nclean = (\n",
+         "line 2: the pattern is wrong at its character 2: missing closing parenthesis"},
         {"[match]\nlabel = x\n", "line 2: a pattern for labels has a group (?<label>...)"},
         {"[match]\ntrait = (x)\n", "line 2: a pattern for traits has a named group (?<key>...)"},
         {"[engine]\nkind = evilness\n" ENDS, "[run] command is missing"},
@@ -118,14 +119,15 @@ static void words_have_quotes_and_names(void **state)
     ps_manifest_fini(&manifest);
 }
 
-static const char lines[] = HEAD "[exit]\nclean = 0\nmalicious = 1\nincomplete = 7\n[match]\n"
-                                 "malicious = ^FOUND (?<label>\\S+)\nsuspicious = ^MAYBE (?<label>\\S+)\n"
-                                 "clean = ^OK$\nerror = ^E: \nunsupported = ^what is it$\nincomplete = ^locked$\n"
-                                 "trait = ^(?<size>\\d+) bytes, (?<name>.*)$\nlabel = ^called (?<label>.*)$\n"
-                                 "error = ^(b+)+$\n";
+static const char lines[] =
+    HEAD "[exit]\nclean = 0\nmalicious = 1\nincomplete = 7\n[match]\n"
+         "malicious = ^FOUND (?<label>\\S+)\nsuspicious = ^MAYBE (?<label>\\S+)\n"
+         "clean = ^OK$\nerror = ^E: \nunsupported = ^what is it$\nincomplete = ^locked$\n"
+         "trait = ^(?<size>\\d+) bytes, (?<name>.*)$\nlabel = ^called (?<label>.*)$\n"
+         "error = ^(b+)+$\n";
 
-static void expect(const char *manifest_text, int status, const char *out, enum ps_found found, const char *label,
-                   const char *reason)
+static void expect(const char *manifest_text, int status, const char *out, enum ps_found found,
+                   const char *label, const char *reason)
 {
     const struct ps_ending ending = {.status = status, .out = out, .len = strlen(out)};
     struct ps_manifest manifest;
@@ -135,8 +137,8 @@ static void expect(const char *manifest_text, int status, const char *out, enum 
     assert_int_equal(read_text(&manifest, manifest_text, err), 0);
     ps_judge(&manifest, &ending, true, &judgement);
     if (judgement.found != found || !strstr(judgement.reason, reason) || (!*reason && judgement.reason[0]))
-        fail_msg("\"%s\", status %x: found %d (%d), reason \"%s\" (%s)", out, (unsigned)status, judgement.found, found,
-                 judgement.reason, reason);
+        fail_msg("\"%s\", status %x: found %d (%d), reason \"%s\" (%s)", out, (unsigned)status,
+                 judgement.found, found, judgement.reason, reason);
     assert_string_equal(judgement.labels_n ? judgement.labels[0].text : "", label);
     ps_judgement_fini(&judgement);
     ps_manifest_fini(&manifest);
@@ -154,11 +156,13 @@ static void the_worst_word_decides(void **state)
     expect(lines, EXIT(0), "", PS_FOUND_FAILURE, "", "exit status 0 and this output: it wrote nothing");
     expect(lines, EXIT(3), "OK\n", PS_FOUND_FAILURE, "", "exit status 3");
     expect(lines, EXIT(1), "FOUND A\nFOUND B\n", PS_FOUND_MALICIOUS, "A", "");
-    expect(lines, EXIT(0), "FOUND A\nOK\n", PS_FOUND_MALICIOUS, "A", "contradiction: the exit status says clean");
+    expect(lines, EXIT(0), "FOUND A\nOK\n", PS_FOUND_MALICIOUS, "A",
+           "contradiction: the exit status says clean");
     expect(lines, EXIT(1), "OK\n", PS_FOUND_MALICIOUS, "unnamed", "says malicious, no line does");
     expect(lines, EXIT(1), "called Z\nOK\n", PS_FOUND_MALICIOUS, "Z", "no line does");
     expect(lines, EXIT(5), "MAYBE S\n", PS_FOUND_SUSPICIOUS, "S", "");
-    expect(lines, EXIT(1), "MAYBE S\nFOUND A\nE: oh\n", PS_FOUND_MALICIOUS, "S", "found, with an error: E: oh");
+    expect(lines, EXIT(1), "MAYBE S\nFOUND A\nE: oh\n", PS_FOUND_MALICIOUS, "S",
+           "found, with an error: E: oh");
     expect(lines, EXIT(0), "OK\nE: no database\n", PS_FOUND_FAILURE, "", "E: no database");
     expect(lines, EXIT(0), "OK\nlocked\n", PS_FOUND_INCOMPLETE, "", "locked");
     expect(lines, EXIT(7), "OK\n", PS_FOUND_INCOMPLETE, "", "exit status 7 says incomplete: OK");
@@ -225,8 +229,9 @@ static void captures_become_traits(void **state)
 
 static void json_becomes_traits(void **state)
 {
-    static const char json[] = "[engine]\nkind = metadata\n[run]\ncommand = /bin/x {sample}\noutput = json\n[exit]\n"
-                               "clean = 0\n";
+    static const char json[] =
+        "[engine]\nkind = metadata\n[run]\ncommand = /bin/x {sample}\noutput = json\n[exit]\n"
+        "clean = 0\n";
     (void)state;
     expect(json, EXIT(0), "[{\"a\": {\"b\": 1}}]", PS_FOUND_DESCRIBED, "", "");
     expect(json, EXIT(0), "{}", PS_FOUND_DESCRIBED, "", "");
