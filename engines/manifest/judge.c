@@ -3,22 +3,23 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#define TAIL_MAX    300 /* bytes of the last lines that a reason quotes */
-#define UNNAMED     "unnamed"
-#define TAIL_LINES  3
+#define TAIL_MAX   300 /* bytes of the last lines that a reason quotes */
+#define UNNAMED    "unnamed"
+#define TAIL_LINES 3
 
 struct bench {
     const struct ps_manifest *manifest;
     struct ps_judgement *judgement;
     bool explain;
-    bool seen[PS_SAID_N];              /* some line says so */
+    bool seen[PS_SAID_N];                  /* some line says so */
     char line[PS_SAID_N][PS_KIT_TEXT_MAX]; /* the first one that does */
-    bool tired;                        /* a pattern took more work than it may */
-    bool long_line;                    /* a line was not seen whole */
-    char label[PS_CAPTURE_MAX + 1];    /* of a pattern for labels; "" */
+    bool tired;                            /* a pattern took more work than it may */
+    bool long_line;                        /* a line was not seen whole */
+    char label[PS_CAPTURE_MAX + 1];        /* of a pattern for labels; "" */
 };
 
 /* ---- lines ---- */
@@ -43,18 +44,27 @@ static void add_label(struct bench *bench, enum ps_found what, const char *text)
     judgement->labels_n++;
 }
 
-/* A trait is a text; when it comes again with another one, a list of texts. */
-static void add_trait(struct bench *bench, const char *key, const char *text)
+/* Digits are a number, anything else a text: "007" is one. */
+static json_t *value_of(const char *text)
 {
     char clean[PS_CAPTURE_MAX + 1];
-    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key),
-           *value = json_string(ps_kit_text(clean, sizeof(clean), text));
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits < 16 && !text[digits] && (text[0] != '0' || digits == 1))
+        return json_integer((json_int_t)strtoll(text, NULL, 10));
+    return json_string(ps_kit_text(clean, sizeof(clean), text));
+}
+
+/* A trait has a value; when it comes again, it is a list of values. */
+static void add_trait(struct bench *bench, const char *key, const char *text)
+{
+    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key), *value = value_of(text);
 
     if (!was) {
         (void)json_object_set_new(traits, key, value); /* want of memory: it is missing, these all */
         return;
     }
-    if (json_is_string(was)) {
+    if (!json_is_array(was)) {
         was = json_pack("[O]", was);
         (void)json_object_set_new(traits, key, was);
     }
@@ -105,6 +115,14 @@ static void take_match(struct bench *bench, const struct ps_pattern *pattern, co
         add_label(bench, found_of(pattern->said), label);
 }
 
+/* What patterns and people see: a zero byte as a blank, or it would hide the rest. */
+static void copy_text(char *to, const char *from, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = from[i] ? from[i] : ' ';
+    to[len] = '\0';
+}
+
 static void take_line(struct bench *bench, const char *from, size_t len)
 {
     const struct ps_patterns *patterns = &bench->manifest->patterns;
@@ -115,8 +133,7 @@ static void take_line(struct bench *bench, const char *from, size_t len)
         len--;
     bench->long_line = bench->long_line || len > PS_JUDGE_LINE_MAX;
     len = len < PS_JUDGE_LINE_MAX ? len : PS_JUDGE_LINE_MAX;
-    memcpy(line, from, len);
-    line[len] = '\0';
+    copy_text(line, from, len);
     for (size_t i = 0; i < patterns->n; i++) {
         int rc = ps_pattern_match(&patterns->at[i], line, len, &captures);
 
@@ -178,8 +195,7 @@ static const char *tail(const struct ps_ending *ending, char buf[TAIL_MAX + 1])
     for (from = end; from > 0 && end - from < TAIL_MAX; from--)
         if (ending->out[from - 1] == '\n' && ++lines == TAIL_LINES)
             break;
-    memcpy(buf, ending->out + from, end - from);
-    buf[end - from] = '\0';
+    copy_text(buf, ending->out + from, end - from);
     for (char *at = buf; *at; at++)
         if (*at == '\n')
             *at = '|';
@@ -205,11 +221,13 @@ static const char *mishap(const struct bench *bench, const struct ps_ending *end
 
 static enum ps_said exit_says(const struct ps_manifest *manifest, const struct ps_ending *ending)
 {
-    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)] : PS_SAID_NOTHING;
+    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)]
+                                     : PS_SAID_NOTHING;
 }
 
 /* A hit stands, whatever else was said; what was is told. */
-static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit, enum ps_said by_exit)
+static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit,
+                      enum ps_said by_exit)
 {
     struct ps_judgement *self = bench->judgement;
     char why[160];
@@ -220,9 +238,11 @@ static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum 
     if (mishap(bench, ending, why)[0])
         because(self, "found, but %s", why);
     else if (!bench->seen[hit] && bench->manifest->patterns.has[hit])
-        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status), ps_said_word(hit));
+        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status),
+                ps_said_word(hit));
     else if (by_exit == PS_SAID_CLEAN || bench->seen[PS_SAID_CLEAN])
-        because(self, "contradiction: %s says clean: %s", by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
+        because(self, "contradiction: %s says clean: %s",
+                by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
                 by_exit == PS_SAID_CLEAN ? bench->line[hit] : bench->line[PS_SAID_CLEAN]);
     else if (bench->seen[PS_SAID_ERROR])
         because(self, "found, with an error: %s", bench->line[PS_SAID_ERROR]);
@@ -246,7 +266,8 @@ static bool judge_trouble(struct bench *bench, const struct ps_ending *ending, e
             continue;
         bench->judgement->found = order[i].found;
         if (bench->seen[order[i].said])
-            because(bench->judgement, "%s", bench->line[order[i].said]);
+            because(bench->judgement, "%s",
+                    bench->line[order[i].said][0] ? bench->line[order[i].said] : "an empty line says so");
         else
             because(bench->judgement, "exit status %d says %s: %s", WEXITSTATUS(ending->status),
                     ps_said_word(order[i].said), tail(ending, last));
