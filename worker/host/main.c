@@ -18,6 +18,7 @@
 #include "worker/host/deadly.h"
 #include "worker/host/fds.h"
 #include "worker/host/packet.h"
+#include "worker/host/pages.h"
 #include "worker/host/selftest.h"
 #include "worker/host/settings.h"
 #include "worker/host/try.h"
@@ -192,6 +193,8 @@ static int prepare(struct host *host, struct ps_error *reterr)
     int rc = load(host, reterr);
 
     conf.plugin = host->plugin;
+    if (!rc)
+        ps_pages_gather();
     if (!rc && host->plugin) /* there, when it is loaded */
         rc = ps_jail_grant(&host->jail, host->plugin->engine->grants, false, reterr);
     rc = rc ? rc : settle(host, reterr);
