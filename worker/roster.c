@@ -404,12 +404,15 @@ int ps_roster_fd(const struct ps_roster *self)
     return self->epoll_fd;
 }
 
-static uint64_t engine_due_ms(const struct ps_roster_engine *engine)
+static uint64_t engine_due_ms(const struct ps_roster *self, const struct ps_roster_engine *engine)
 {
     uint64_t due_ms = ps_roster_licence_due_ms(engine);
 
-    if (wanted(engine) && !engine->coming &&
-        (engine->current ? engine->stale[0] && !engine->reload : !engine->leaving_n))
+    if (!wanted(engine) || engine->coming)
+        return due_ms;
+    if (engine->current && may_reload(self, engine))
+        return 0;
+    if (engine->current ? engine->stale[0] && !engine->reload : !engine->leaving_n)
         due_ms = PS_MIN(due_ms, engine->restart_ms);
     return due_ms;
 }
@@ -420,10 +423,10 @@ uint64_t ps_roster_due_ms(const struct ps_roster *self)
     const struct ps_crew *crew;
 
     for (size_t i = 0; i < self->n; i++)
-        due_ms = PS_MIN(due_ms, engine_due_ms(self->engines[i]));
+        due_ms = PS_MIN(due_ms, engine_due_ms(self, self->engines[i]));
     DL_FOREACH (self->crews, crew)
         due_ms = PS_MIN(due_ms, ps_host_due_ms(crew->host));
-    return due_ms;
+    return self->tell_n > 0 ? 0 : due_ms;
 }
 /* ---- orders ---- */
 

@@ -276,6 +276,8 @@ static void log_up(const struct ps_session *self, unsigned engine)
 
 static void handle(struct ps_session *self, const struct ps_roster_event *event)
 {
+    if (event->kind == PS_ROSTER_UP || event->kind == PS_ROSTER_DOWN || event->kind == PS_ROSTER_STAYS)
+        ps_orders_engine(self, event);
     switch (event->kind) {
     case PS_ROSTER_UP:
         log_up(self, event->engine);

@@ -2,6 +2,7 @@
 and on. Nobody waits, nothing fails, and what is reported is what was loaded."""
 
 import contextlib
+import json
 import pathlib
 import shutil
 import tempfile
@@ -169,5 +170,37 @@ def engines_come_and_go_with_their_directories():
         stream.check("yara", "Before")
 
 
+def orders_reach_the_workers():
+    with ground(["yara", "type"]) as (stack, signatures):
+        told = stack.cli("engine", "reload", "yara", timeout=60)
+        assert told.returncode == 0 and "done" in told.stdout and "as before" in told.stdout, (told.stdout, told.stderr)
+        with Stream(stack, "yara") as stream:
+            stream.wait_label("yara", "Before")
+            (signatures / "yara" / "Before.yar").write_text("rule After { condition: nonsense }\n")
+            told = stack.cli("engine", "reload", "yara", timeout=60)
+            assert told.returncode == 2 and "refused" in told.stdout and "Before.yar" in told.stdout, told.stdout
+            (signatures / "yara" / "Before.yar").write_text(YARA % ("After", MARK))
+            told = stack.cli("engine", "reload", "yara", "--json", timeout=60)
+            part = json.loads(told.stdout)["items"][0]
+            assert part["state"] == "done" and part["before"] != part["after"], part
+            stream.wait_label("yara", "After")
+        stream.check("yara", "Before", "After")
+
+        told = stack.cli("engine", "off", "yara", timeout=60)
+        assert told.returncode == 0 and "it is off" in told.stdout, told.stdout
+        until(lambda: engine_of(stack, "yara")["problem"] == "it is switched off", 30, "the engine to be off")
+        told = stack.cli("engine", "on", "yara", "--worker", stack.api("GET", "/workers").json["items"][0]["name"], timeout=60)
+        assert told.returncode == 0 and "it is on" in told.stdout, told.stdout
+        until(lambda: engine_of(stack, "yara")["available"], 30, "the engine to be on")
+        assert stack.oneshot(MARK.encode() + b" again", engines="yara")["results"][0]["outcome"] == "suspicious"
+
+        told = stack.cli("engine", "reload", "nothing", timeout=60)
+        assert told.returncode == 2 and "no worker has" in told.stderr, told.stderr
+        order = stack.api("POST", "/engines/yara/reload").json["order"]
+        until(lambda: stack.api("GET", f"/orders/{order}").json["over"], 60, "the order")
+        assert stack.api("GET", "/orders/999999").status == 404
+
+
 if __name__ == "__main__":
-    run(new_definitions_come_in_while_jobs_go_on, a_broken_rule_file_changes_nothing, engines_come_and_go_with_their_directories)
+    run(new_definitions_come_in_while_jobs_go_on, a_broken_rule_file_changes_nothing,
+        engines_come_and_go_with_their_directories, orders_reach_the_workers)

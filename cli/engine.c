@@ -1,0 +1,53 @@
+/* phagescan engine: orders to the workers about an engine. Finds the command below it and gets out of its way. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/command.h"
+#include "cli/engine/orders.h"
+#include "cli/text.h"
+
+struct engine_command {
+    const char *name;
+    char *full; /* for its complaints */
+    const char *prose;
+    int (*run)(int argc, char **argv);
+};
+
+static char full_reload[] = "engine reload", full_on[] = "engine on", full_off[] = "engine off";
+
+static const struct engine_command commands[] = {
+    {"reload", full_reload, "load an engine and its definitions anew, at the workers", ps_engine_reload},
+    {"on", full_on, "have the workers offer it again", ps_engine_on},
+    {"off", full_off, "have the workers offer it no more", ps_engine_off},
+};
+
+static void usage(FILE *to)
+{
+    (void)fputs("usage: phagescan engine COMMAND [OPTION...] [ARGUMENT...]\n\n", to);
+    for (size_t i = 0; i < PS_ARRAY_N(commands); i++)
+        (void)fprintf(to, "  %-7s %s\n", commands[i].name, commands[i].prose);
+    (void)fputs("\n`phagescan engine COMMAND --help` lists a command's options; docs/engines.md teaches how "
+                "to write one.\n",
+                to);
+}
+
+int ps_cmd_engine(int argc, char **argv)
+{
+    if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))) {
+        usage(stdout);
+        return PS_EXIT_OK;
+    }
+    if (argc < 2) {
+        usage(stderr);
+        return PS_EXIT_ERROR;
+    }
+    for (size_t i = 0; i < PS_ARRAY_N(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        argv[1] = commands[i].full;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    return ps_text_complain("engine", "there is no such command; `phagescan engine --help` lists them");
+}
