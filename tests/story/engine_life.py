@@ -3,8 +3,10 @@ and on. Nobody waits, nothing fails, and what is reported is what was loaded."""
 
 import contextlib
 import json
+import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import threading
 
@@ -201,6 +203,36 @@ def orders_reach_the_workers():
         assert stack.api("GET", "/orders/999999").status == 404
 
 
+def probe_tells_in_words():
+    """No broker, no database: what the worker's machine can do."""
+    with tempfile.TemporaryDirectory(prefix="phagescan-life.") as top:
+        top = pathlib.Path(top)
+        top.chmod(0o755)
+        (top / "signatures" / "yara").mkdir(parents=True)
+        rules(top / "signatures" / "yara", "Before")
+        (top / "own-engines" / "broken").mkdir(parents=True, mode=0o755)
+        (top / "own-engines" / "broken" / "broken.so").write_bytes(b"nothing\n")
+        command = [BUILD / "worker" / "phagescan-worker", "--probe", "--account-services", "none", "--engine-dir", BUILD / "engines",
+                   "--enginehost", BUILD / "worker/host/phagescan-enginehost", "--signatures", top / "signatures", "--tmp-dir",
+                   top / "tmp", "--engines", "yara,hashes,broken"]
+        told = []
+        for more in ([], ["--landlock-abi", "2"]):
+            done = subprocess.run([*command, *more], env=dict(os.environ, PHAGESCAN_STATE=str(top)), text=True,
+                                  capture_output=True, timeout=60)
+            assert done.returncode == 0, (done.stdout, done.stderr)
+            told.append(done.stdout)
+        engines, isolation = told[0].split("\nIsolation: ")
+        yara = engines.split("yara: ")[1]
+        for line in ("can be used\n", "    installed: judges files, version ", "    licence: without limit or end\n",
+                     "    definitions: ", ", 1 signature, of the set: site, less than an hour old\n", "    walls: "):
+            assert line in yara, (line, yara)
+        assert "hashes: can be used\n    installed: describes files, version" in engines, engines
+        assert "    definitions: it needs none\n" in engines, engines
+        assert "broken: can't be used: the plug-in can't be loaded" in engines, engines
+        assert isolation.startswith(("full\n  an engine that a sample takes over", "weaker: ")), isolation
+        assert "  Landlock ABI: this kernel can't keep" in told[1] or "no Landlock" in told[1], told[1]
+
+
 if __name__ == "__main__":
     run(new_definitions_come_in_while_jobs_go_on, a_broken_rule_file_changes_nothing,
-        engines_come_and_go_with_their_directories, orders_reach_the_workers)
+        engines_come_and_go_with_their_directories, orders_reach_the_workers, probe_tells_in_words)
