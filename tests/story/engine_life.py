@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 
-from stack import BUILD, Stack, run, until
+from stack import BUILD, SOURCE, Stack, run, until
 
 YARA = 'rule %s { strings: $a = "%s" condition: $a }\n'
 MARK = "phagescan life mark"
@@ -233,6 +233,70 @@ def probe_tells_in_words():
         assert "  Landlock ABI: this kernel can't keep" in told[1] or "no Landlock" in told[1], told[1]
 
 
+MORTAL = r"""
+#include "engines/engine.h"
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
+{
+    const char *program = conf->setting(conf, "program");
+    if (program && access(program, F_OK) == 0)
+        return 0;
+    snprintf(err, err_max, "not installed: the program is gone");
+    return -1;
+}
+
+static void info(void *engine, struct ps_engine_info *ret_info)
+{
+    ret_info->version = "1";
+    ret_info->licence_scans = 2;
+    ret_info->licence_ends_at = time(NULL) + 10 * 86400 + 3600;
+}
+
+static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report)
+{
+    char text[4] = "";
+    if (pread(sample->fd, text, 4, 0) == 4 && memcmp(text, "fail", 4) == 0)
+        return PS_FOUND_FAILURE;
+    return PS_FOUND_UNDETECTED;
+}
+
+const struct ps_engine ps_engine_entry = {.abi = PS_ENGINE_ABI, .size = sizeof(struct ps_engine), .name = "mortal",
+    .kind = PS_ENGINE_EVILNESS, .licence = "MIT", .at_once = 1, .probe = probe, .info = info, .scan = scan};
+"""
+
+
+def an_engine_is_watched_while_it_runs():
+    """Its program vanishes: the broker learns at once; it comes back: so does the engine."""
+    with ground(["type", "mortal"], start=("broker", "master"), options={"broker": ["--limit-hold", "0ms"]}) as (stack, _):
+        home = stack.state / "own-engines" / "mortal"
+        home.mkdir(parents=True)
+        program = stack.dir / "program"
+        program.write_text("here")
+        subprocess.run(["cc", "-shared", "-fPIC", "-I", SOURCE, "-x", "c", "-", "-o", home / "mortal.so"], input=MORTAL,
+                       text=True, check=True)
+        for part in (home.parent, home, home / "mortal.so"):
+            part.chmod(0o755)
+        stack.options["worker"] = ["--set", f"mortal.program={program}"]
+        stack.start("worker")
+        stack.wait_engines(["mortal"])
+        told = engine_of(stack, "mortal")
+        assert told["at_once"] == 1 and told["licence_scans"] == 2, told
+        assert told["licence_left_s"] > 10 * 86400 and told["note"].startswith("licence ends on 20"), told
+        assert stack.oneshot(b"well", engines="mortal")["results"][0]["outcome"] == "undetected"
+        program.unlink()
+        assert stack.oneshot(b"fail 1", engines="mortal")["results"][0]["outcome"] == "failure"
+        until(lambda: engine_of(stack, "mortal")["problem"] == "not installed: the program is gone", 30, "the engine to go")
+        assert not engine_of(stack, "mortal")["available"]
+        program.write_text("here")
+        until(lambda: engine_of(stack, "mortal")["available"], 60, "the engine to come back")
+        assert stack.oneshot(b"well again", engines="mortal")["results"][0]["outcome"] == "undetected"
+
+
 if __name__ == "__main__":
     run(new_definitions_come_in_while_jobs_go_on, a_broken_rule_file_changes_nothing,
-        engines_come_and_go_with_their_directories, orders_reach_the_workers, probe_tells_in_words)
+        engines_come_and_go_with_their_directories, orders_reach_the_workers, probe_tells_in_words,
+        an_engine_is_watched_while_it_runs)
