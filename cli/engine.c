@@ -1,4 +1,5 @@
-/* phagescan engine: writing engines and trying them, without a database and without a broker. */
+/* phagescan engine: writing engines and trying them here, and orders to the workers about an engine. Finds the command
+ * below it and gets out of its way. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/engine/commands.h"
+#include "cli/engine/orders.h"
 #include "cli/text.h"
 
 struct engine_command {
@@ -15,13 +17,17 @@ struct engine_command {
     int (*run)(int argc, char **argv);
 };
 
-static char full_new[] = "engine new", full_test[] = "engine test";
+static char full_new[] = "engine new", full_test[] = "engine test", full_reload[] = "engine reload",
+            full_on[] = "engine on", full_off[] = "engine off";
 
 static const struct engine_command commands[] = {
     {"new", full_new, "write the directory of a new engine: a manifest that works, to be changed",
      ps_engine_new},
     {"test", full_test, "run an engine in its jail on a harmless text, on EICAR and on files",
      ps_engine_test},
+    {"reload", full_reload, "load an engine and its definitions anew, at the workers", ps_engine_reload},
+    {"on", full_on, "have the workers offer it again", ps_engine_on},
+    {"off", full_off, "have the workers offer it no more", ps_engine_off},
 };
 
 static void usage(FILE *to)

@@ -18,6 +18,9 @@
 /* Roles in a HELLO. */
 enum ps_role { PS_ROLE_MASTER = 1, PS_ROLE_WORKER = 2 };
 
+/* What an ORDER wants done with an engine. */
+enum ps_order_verb { PS_ORDER_RELOAD = 1, PS_ORDER_ON = 2, PS_ORDER_OFF = 3, PS_ORDER_UPDATE = 4 };
+
 /* Message ids: PS_MSG_HELLO ... */
 enum ps_msg_id {
 #define PS_PART(name, prose)

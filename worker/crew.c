@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "worker/roster.h"
 
 void ps_crew_text(char *to, size_t max, const char *text)
 {
@@ -59,7 +60,8 @@ void ps_crew_learn(struct ps_crew *self, const char *name, const char *origin, u
     ps_crew_text(facts->note, PS_TEXT_MAX, info->note);
     ps_crew_text(facts->walls, PS_TEXT_MAX, info->walls);
     self->loaded = true;
-    self->loaded_ms = now_ms;
+    self->loaded_ms = self->probed_ms = now_ms;
+    self->probe_ms = now_ms + PS_ROSTER_PROBE_MS;
 }
 
 bool ps_crew_says_nothing(const struct ps_crew *self, const struct ps_host_event *event)

@@ -41,6 +41,8 @@ struct ps_crew {
     unsigned engine;                /* its number in the roster */
     bool loaded;                    /* facts are filled in */
     bool leaving;                   /* it takes no more jobs, and ends with its last */
+    uint64_t probe_ms;              /* monotonic: when its probe is to be asked again; once loaded */
+    uint64_t probed_ms;             /* monotonic: when it was asked last */
     uint64_t loaded_ms;             /* monotonic: since when */
     unsigned busy_n;                /* slots with a job */
     struct ps_crew_child *children; /* owned; one a slot */

@@ -31,13 +31,7 @@ static void end_licence(struct ps_roster *self, struct ps_roster_engine *engine,
 
     licence_day(day, 0);
     (void)snprintf(text, sizeof(text), "licence ended on %s", day); /* fits */
-    ps_roster_problem_set(engine, text);
-    ps_roster_close(self, &engine->coming);
-    ps_roster_retire(self, engine);
-    engine->backoff_ms =
-        PS_ROSTER_BACKOFF_MAX_MS; /* a new one may be put in: tried like all that does not load */
-    engine->restart_ms = now_ms + engine->backoff_ms;
-    ps_roster_tell(self, engine, PS_ROSTER_DOWN);
+    ps_roster_down(self, engine, text, now_ms); /* a new one may be put in: it is tried again */
 }
 
 uint64_t ps_roster_licence_due_ms(const struct ps_roster_engine *engine)

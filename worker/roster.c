@@ -268,6 +268,18 @@ static bool bury(struct ps_roster *self, struct ps_crew *crew, const char *text,
     return true;
 }
 
+void ps_roster_down(struct ps_roster *self, struct ps_roster_engine *engine, const char *why, uint64_t now_ms)
+{
+    ps_roster_problem_set(engine, why);
+    ps_roster_close(self, &engine->coming);
+    ps_roster_retire(self, engine);
+    engine->reload = false;
+    engine->stale[0] = '\0';
+    engine->backoff_ms = PS_ROSTER_RETRY_MS;
+    engine->restart_ms = now_ms + engine->backoff_ms;
+    ps_roster_tell(self, engine, PS_ROSTER_DOWN);
+}
+
 /* A crew that leaves goes with its last job. The result is still lent: it is freed with the next step. */
 static void end_job(struct ps_roster *self, struct ps_crew *crew, unsigned slot)
 {
@@ -311,8 +323,14 @@ static bool translate(struct ps_roster *self, struct ps_crew *crew, const struct
         out.result = event->result;
         out.facts = &crew->facts;
         out.again = ps_crew_says_nothing(crew, event);
+        if (event->result->outcome == PS_OUTCOME_FAILURE) /* it may be the engine's: look soon */
+            crew->probe_ms = PS_MIN(crew->probe_ms, PS_MAX(now_ms, crew->probed_ms + PS_ROSTER_SUSPECT_MS));
         end_job(self, crew, event->slot);
         break;
+    case PS_HOST_PROBED:
+        if (crew == self->engines[crew->engine]->current && event->text[0])
+            ps_roster_down(self, self->engines[crew->engine], event->text, now_ms);
+        return false;
     case PS_HOST_GONE:
         if (!bury(self, crew, event->text, now_ms))
             return false;
@@ -364,12 +382,26 @@ static bool take_told(struct ps_roster *self, struct ps_roster_event *ret_event)
     return false;
 }
 
+static void probe_due(struct ps_roster *self, uint64_t now_ms)
+{
+    for (size_t i = 0; i < self->n; i++) {
+        struct ps_crew *crew = self->engines[i]->current;
+
+        if (!crew || crew->probe_ms > now_ms)
+            continue;
+        crew->probed_ms = now_ms;
+        crew->probe_ms = now_ms + PS_ROSTER_PROBE_MS;
+        ps_host_probe(crew->host, now_ms);
+    }
+}
+
 /* The end of a round: what is not a host's word. */
 static void tend(struct ps_roster *self, uint64_t now_ms)
 {
     if (self->watch && ps_watch_due(self->watch, now_ms))
         ps_roster_look(self, now_ms);
     ps_roster_end_licences(self, now_ms);
+    probe_due(self, now_ms);
     start_due(self, now_ms);
 }
 
@@ -404,12 +436,18 @@ int ps_roster_fd(const struct ps_roster *self)
     return self->epoll_fd;
 }
 
-static uint64_t engine_due_ms(const struct ps_roster_engine *engine)
+static uint64_t engine_due_ms(const struct ps_roster *self, const struct ps_roster_engine *engine)
 {
     uint64_t due_ms = ps_roster_licence_due_ms(engine);
 
-    if (wanted(engine) && !engine->coming &&
-        (engine->current ? engine->stale[0] && !engine->reload : !engine->leaving_n))
+    if (engine->current)
+        due_ms = PS_MIN(due_ms, engine->current->probe_ms);
+
+    if (!wanted(engine) || engine->coming)
+        return due_ms;
+    if (engine->current && may_reload(self, engine))
+        return 0;
+    if (engine->current ? engine->stale[0] && !engine->reload : !engine->leaving_n)
         due_ms = PS_MIN(due_ms, engine->restart_ms);
     return due_ms;
 }
@@ -420,10 +458,10 @@ uint64_t ps_roster_due_ms(const struct ps_roster *self)
     const struct ps_crew *crew;
 
     for (size_t i = 0; i < self->n; i++)
-        due_ms = PS_MIN(due_ms, engine_due_ms(self->engines[i]));
+        due_ms = PS_MIN(due_ms, engine_due_ms(self, self->engines[i]));
     DL_FOREACH (self->crews, crew)
         due_ms = PS_MIN(due_ms, ps_host_due_ms(crew->host));
-    return due_ms;
+    return self->tell_n > 0 ? 0 : due_ms;
 }
 /* ---- orders ---- */
 

@@ -36,6 +36,8 @@
 #define PS_ROSTER_RETRY_MS       10000  /* first backoff */
 #define PS_ROSTER_BACKOFF_MAX_MS 300000 /* longest */
 #define PS_ROSTER_RELOAD_MS      300000 /* from a reload that failed to the next try, when nothing changes */
+#define PS_ROSTER_PROBE_MS       60000  /* between two looks whether an engine can still work, */
+#define PS_ROSTER_SUSPECT_MS     5000   /* and so soon at the earliest, after a job of it failed */
 #define PS_ROSTER_LICENCE_S      (30 * 86400) /* so long before its end a licence is warned of */
 
 struct ps_launcher;

@@ -63,6 +63,11 @@ void ps_roster_close(struct ps_roster *self, struct ps_crew **crew_p);
 /* The current crew takes no more jobs, and goes after its last one. */
 void ps_roster_retire(struct ps_roster *self, struct ps_roster_engine *engine);
 
+/* It can't work any more, though its host lives: what runs ends in peace, and it is tried again as one that could not be
+ * loaded. */
+void ps_roster_down(struct ps_roster *self, struct ps_roster_engine *engine, const char *why,
+                    uint64_t now_ms);
+
 /* reload.c */
 
 /* Looks at the directories: starts no crew, but says which are to be started anew. */

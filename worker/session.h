@@ -18,6 +18,8 @@
 #define PS_SESSION_WINDOW_MIN    64 /* leases: the larger of this and PS_SESSION_WINDOW_SLOTS a slot */
 #define PS_SESSION_WINDOW_SLOTS  4
 
+#define PS_SESSION_ORDERS_N 16 /* orders under way; another is refused */
+
 struct ps_session;
 struct ps_worker_settings;
 struct ps_roster;

@@ -14,6 +14,17 @@
 #include "worker/settings.h"
 #include "worker/slots.h"
 
+/* An order of an operator's, while it is under way. */
+struct ps_worker_order {
+    uint64_t order;                  /* the master's number for it; 0: this place is free */
+    unsigned engine;                 /* by its number in the roster */
+    uint32_t verb;                   /* enum ps_order_verb */
+    char before[PS_VERSION_MAX + 1]; /* definitions when it came */
+    bool over;                       /* the answer is known, and waits to be sent */
+    bool done;                       /* with over: as in ORDERED */
+    char text[PS_TEXT_MAX + 1];      /* with over: likewise */
+};
+
 struct ps_session {
     const struct ps_worker_settings *settings;
     int signal_fd, epoll_fd;
@@ -41,11 +52,12 @@ struct ps_session {
     bool running_changed; /* the heartbeat is to name other leases */
     bool have[PS_SLOTS_MAX]; /* the slot's child has its sample: the lease runs */
     bool draining;
-    uint64_t drain_until_us;       /* monotonic */
-    bool over;                     /* leave the loop */
-    int error;                     /* why, when not by a signal */
-    uint64_t refused_n;            /* leases not taken: over the window, or without memory */
-    char refusal[PS_NAME_MAX + 1]; /* code of the last REFUSED that was logged */
+    uint64_t drain_until_us; /* monotonic */
+    bool over;               /* leave the loop */
+    int error;               /* why, when not by a signal */
+    uint64_t refused_n;      /* leases not taken: over the window, or without memory */
+    struct ps_worker_order orders[PS_SESSION_ORDERS_N]; /* those with an answer still to come */
+    char refusal[PS_NAME_MAX + 1];                      /* code of the last REFUSED that was logged */
 };
 
 /* So much waits for the master's commit that nothing is started and no lease is asked for. There is room left for the
@@ -73,5 +85,14 @@ void ps_work_take(struct ps_session *self, const struct ps_msg_JOB *msg);
 void ps_work_engines(struct ps_session *self);
 /* Moves cache and slots on. */
 void ps_work_step(struct ps_session *self);
+
+/* ---- orders.c: what operators want done with engines ---- */
+
+/* An ORDER came. */
+void ps_orders_take(struct ps_session *self, const struct ps_msg_ORDER *msg);
+/* The engine has come UP, gone DOWN or stays as it was: orders that waited for it have their answer. */
+void ps_orders_engine(struct ps_session *self, const struct ps_roster_event *event);
+/* Sends answers that are known, as far as there is room. */
+void ps_orders_say(struct ps_session *self);
 
 #endif

@@ -106,6 +106,9 @@ static void handle(struct ps_session *self, const struct ps_msg *msg, struct ps_
     case PS_MSG_GONE:
         ps_cache_gone(self->cache, msg->GONE.sha256, msg->GONE.reason, &settled);
         break;
+    case PS_MSG_ORDER:
+        ps_orders_take(self, &msg->ORDER);
+        break;
     case PS_MSG_PULSE:
         break;
     default:
@@ -329,6 +332,7 @@ void ps_talk_say(struct ps_session *self)
 
     if (self->offers_changed)
         say_offers(self);
+    ps_orders_say(self);
     say_credit(self);
     say_results(self);
     say_fetches(self);

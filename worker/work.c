@@ -271,11 +271,14 @@ static void log_up(const struct ps_session *self, unsigned engine)
     ps_log(PS_LOG_INFO, "engine-up",
            "engine=%s version=%s definitions=%s origin=%s signatures=%" PRIu64 " walls=%s note=%s",
            facts->name, PS_LOGQ(facts->version), PS_LOGQ(facts->definitions), PS_LOGQ(facts->origin),
-           facts->signatures, PS_LOGQ(facts->walls), PS_LOGQ(facts->note));
+           facts->signatures, PS_LOGQ(facts->walls),
+           PS_LOGQ(ps_roster_note(self->roster, engine, now_ms(self))));
 }
 
 static void handle(struct ps_session *self, const struct ps_roster_event *event)
 {
+    if (event->kind == PS_ROSTER_UP || event->kind == PS_ROSTER_DOWN || event->kind == PS_ROSTER_STAYS)
+        ps_orders_engine(self, event);
     switch (event->kind) {
     case PS_ROSTER_UP:
         log_up(self, event->engine);

@@ -89,6 +89,25 @@ static void on_gone(struct ps_core *core, uint32_t session, const struct ps_even
         core->dropped_chunks_n++;
 }
 
+/* The sender's words are not trusted with more than the way: who is not a worker of ours is not there. */
+static void on_order(struct ps_core *core, uint32_t session, const struct ps_event *event)
+{
+    struct ps_msg msg = *event->msg;
+    uint32_t worker;
+
+    if (!leads(core, session, msg.ORDER.epoch))
+        return;
+    worker = ps_session_find(core, msg.ORDER.session);
+    if (worker && ps_session_at(core, worker)->role == PS_ROLE_WORKER && ps_session_at(core, worker)->peer) {
+        msg.ORDER.epoch = 0;
+        ps_core_send(core, worker, &msg);
+        return;
+    }
+    ps_core_send(core, session,
+                 PS_MSG(ORDERED, .order = msg.ORDER.order, .session = msg.ORDER.session,
+                        .text = PS_BYTES_LIT("the worker is not connected")));
+}
+
 static void on_bye(struct ps_core *core, uint32_t session, const struct ps_event *event)
 {
     ps_session_end(core, session, PS_END_CLEAN, "said BYE");
@@ -114,6 +133,9 @@ void ps_from_master(struct ps_core *core, uint32_t session, const struct ps_even
         break;
     case PS_MSG_GONE:
         on_gone(core, session, event);
+        break;
+    case PS_MSG_ORDER:
+        on_order(core, session, event);
         break;
     case PS_MSG_BYE:
         on_bye(core, session, event);

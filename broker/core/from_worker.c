@@ -242,6 +242,15 @@ static void on_fetch(struct ps_core *core, uint32_t session, const struct ps_eve
     ps_transfer_fetch(core, session, &event->msg->FETCH);
 }
 
+/* Without a master it is dropped: whoever gave the order is gone. */
+static void on_ordered(struct ps_core *core, uint32_t session, const struct ps_event *event)
+{
+    struct ps_msg msg = *event->msg;
+
+    msg.ORDERED.session = ps_session_at(core, session)->id;
+    ps_core_send(core, core->master, &msg);
+}
+
 void ps_from_worker(struct ps_core *core, uint32_t session, const struct ps_event *event)
 {
     switch (event->msg->id) {
@@ -250,6 +259,9 @@ void ps_from_worker(struct ps_core *core, uint32_t session, const struct ps_even
         break;
     case PS_MSG_FETCH:
         on_fetch(core, session, event);
+        break;
+    case PS_MSG_ORDERED:
+        on_ordered(core, session, event);
         break;
     case PS_MSG_READY:
         on_ready(core, session, event);

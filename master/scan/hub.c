@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "master/scan/orders.h"
 
 static int make_line(struct ps_hub_line *line, unsigned broker, const char *name)
 {
@@ -13,10 +14,8 @@ static int make_line(struct ps_hub_line *line, unsigned broker, const char *name
         struct ps_mailbox **box;
         size_t limit_n;
     } boxes[] = {
-        {&line->orders, PS_ORDERS_N},
-        {&line->settled, PS_SETTLED_N},
-        {&line->wishes, PS_WISHES_N},
-        {&line->pieces, PS_PIECES_N},
+        {&line->orders, PS_ORDERS_N}, {&line->settled, PS_SETTLED_N},   {&line->wishes, PS_WISHES_N},
+        {&line->pieces, PS_PIECES_N}, {&line->mandates, PS_MANDATES_N},
     };
 
     line->broker = broker;
@@ -54,7 +53,8 @@ int ps_hub_new(struct ps_hub **ret_self, const char *const *brokers, size_t brok
     for (unsigned i = 0; i < self->lines_n; i++)
         if ((r = make_line(&self->lines[i], i, brokers[i])) < 0)
             return r;
-    if (ps_events_new(&self->events) < 0 || ps_fleet_new(&self->fleet, brokers, brokers_n) < 0)
+    if (ps_events_new(&self->events) < 0 || ps_orders_new(&self->orders, self) < 0 ||
+        ps_fleet_new(&self->fleet, brokers, brokers_n) < 0)
         return PS_ERR_NOMEM;
     *ret_self = PS_TAKE(self);
     return 0;
@@ -66,6 +66,7 @@ static void free_line(struct ps_hub_line *line)
     ps_mailbox_free(&line->settled, ps_news_free);
     ps_mailbox_free(&line->wishes, free);
     ps_mailbox_free(&line->pieces, free);
+    ps_mailbox_free(&line->mandates, free);
     ps_close_fd_p(&line->feed_fd);
     free(line->name);
 }
@@ -81,6 +82,7 @@ void ps_hub_free(struct ps_hub **self_p)
     for (unsigned i = 0; i < self->lines_n; i++)
         free_line(&self->lines[i]);
     ps_events_free(&self->events);
+    ps_orders_free(&self->orders);
     ps_fleet_free(&self->fleet);
     ps_close_fd_p(&self->stop_fd);
     free(self);

@@ -13,6 +13,7 @@
 #include "master/scan/fleet.h"
 #include "master/scan/post.h"
 
+struct ps_orders;
 struct ps_store;
 
 struct ps_hub_counters {
@@ -23,14 +24,15 @@ struct ps_hub_counters {
 
 /* What belongs to one broker: its threads link and feed, and who speaks to them. */
 struct ps_hub_line {
-    unsigned broker;            /* number in ps_hub.lines, in ps_brokers and in ps_fleet */
-    char *name;                 /* the broker's endpoint; owned */
-    struct ps_mailbox *orders;  /* struct ps_order: drive -> link */
-    struct ps_mailbox *settled; /* struct ps_news: collect -> link */
-    struct ps_mailbox *wishes;  /* struct ps_wish: link -> feed */
-    struct ps_mailbox *pieces;  /* struct ps_piece: feed -> link */
-    int feed_fd;                /* eventfd: a wish waits for feed, or room for its pieces */
-    atomic_bool open;           /* a session is open */
+    unsigned broker;             /* number in ps_hub.lines, in ps_brokers and in ps_fleet */
+    char *name;                  /* the broker's endpoint; owned */
+    struct ps_mailbox *orders;   /* struct ps_order: drive -> link */
+    struct ps_mailbox *settled;  /* struct ps_news: collect -> link */
+    struct ps_mailbox *wishes;   /* struct ps_wish: link -> feed */
+    struct ps_mailbox *pieces;   /* struct ps_piece: feed -> link */
+    struct ps_mailbox *mandates; /* struct ps_mandate: the API's threads -> link */
+    int feed_fd;                 /* eventfd: a wish waits for feed, or room for its pieces */
+    atomic_bool open;            /* a session is open */
     atomic_bool missed; /* something it brought or should hear was dropped: the session is to begin anew */
     atomic_bool orders_full; /* drive waits until link has taken the orders */
     atomic_bool pieces_full; /* feed waits until link has taken the pieces */
@@ -55,6 +57,7 @@ struct ps_hub {
 
     struct ps_events *events;
     struct ps_fleet *fleet;
+    struct ps_orders *orders;
     struct ps_store *store; /* lent; NULL in tests without */
     struct ps_hub_counters counters;
 };

@@ -188,6 +188,11 @@ struct ps_fleet *ps_scan_fleet(struct ps_scan *self)
     return self->hub->fleet;
 }
 
+struct ps_orders *ps_scan_orders(struct ps_scan *self)
+{
+    return self->hub->orders;
+}
+
 uint64_t ps_scan_epoch(const struct ps_scan *self)
 {
     return ps_hub_epoch(self->hub);

@@ -18,6 +18,7 @@
 struct ps_events;
 struct ps_fleet;
 struct ps_ingest;
+struct ps_orders;
 struct ps_store;
 
 #define PS_SCAN_GRANT_N    4096 /* results on their way from leases to rows */
@@ -79,6 +80,7 @@ void ps_scan_nudge(struct ps_scan *self, uint32_t bands);
 
 struct ps_events *ps_scan_events(struct ps_scan *self); /* lent */
 struct ps_fleet *ps_scan_fleet(struct ps_scan *self);   /* lent */
+struct ps_orders *ps_scan_orders(struct ps_scan *self); /* lent */
 /* The application_name of these threads' connections: one for each life of a master. Ingest takes the same, so that a
  * successor ends all that may write. Lent. */
 const char *ps_scan_app(const struct ps_scan *self);

@@ -217,6 +217,7 @@ static void rest(struct ps_uplink *self, uint64_t until_ms, bool blocked)
         {.fd = blocked ? -1 : ps_mailbox_fd(self->line->settled), .events = POLLIN},
         {.fd = open ? ps_mailbox_fd(self->line->orders) : -1, .events = POLLIN},
         {.fd = open ? ps_mailbox_fd(self->line->pieces) : -1, .events = POLLIN},
+        {.fd = open ? ps_mailbox_fd(self->line->mandates) : -1, .events = POLLIN},
     };
     uint64_t ms = until_ms > now_ms ? PS_MIN(until_ms - now_ms, (uint64_t)REST_MS) : 0;
 
@@ -237,6 +238,8 @@ static void drop_unsayable(struct ps_uplink *self)
         ps_order_free(message);
     while (ps_mailbox_take(self->line->pieces, &message, 1) == 1)
         free(message);
+    while (ps_mailbox_take(self->line->mandates, &message, 1) == 1)
+        free(message); /* its worker is gone from the fleet, which says so */
     if (atomic_exchange(&self->line->pieces_full, false))
         ps_hub_signal(self->line->feed_fd);
     if (atomic_exchange(&self->line->orders_full, false))

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/outcome.h"
+#include "master/scan/orders.h"
 #include "master/scan/uplink_private.h"
 
 /* Says GONE for a FETCH that can't be served now. */
@@ -116,6 +117,9 @@ void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg)
         break;
     case PS_MSG_FLEET:
         hear_fleet(self, &msg->FLEET);
+        break;
+    case PS_MSG_ORDERED:
+        ps_orders_hear(self->hub->orders, self->line->broker, &msg->ORDERED);
         break;
     default: /* of a later version, or not for a master */
         atomic_fetch_add(&self->hub->counters.bad, 1);

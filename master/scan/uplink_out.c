@@ -1,6 +1,7 @@
 /* What the master has to say to the broker, the urgent first. Something that was taken from a mailbox and finds the
  * backlog full is kept until there is room. */
 #include "base/err.h"
+#include "master/scan/orders.h"
 #include "master/scan/uplink_private.h"
 
 #define SETTLED_AT_ONCE 64
@@ -21,6 +22,7 @@ void uplink_forget(struct ps_uplink *self)
     ps_news_free(PS_TAKE(self->settled));
     ps_order_free(PS_TAKE(self->order));
     free(PS_TAKE(self->piece));
+    free(PS_TAKE(self->mandate));
 }
 
 /* True: it is said, or will never be (the session is gone, or it makes no sense: then it was logged). */
@@ -141,10 +143,40 @@ static bool say_pieces(struct ps_uplink *self)
     return true;
 }
 
+static int put_mandate(struct ps_uplink *self, const struct ps_mandate *mandate)
+{
+    struct ps_msg msg = {.id = PS_MSG_ORDER,
+                         .ORDER = {.epoch = self->epoch,
+                                   .order = mandate->order,
+                                   .session = mandate->session,
+                                   .engine = ps_bytes_of(mandate->engine),
+                                   .verb = mandate->verb,
+                                   .size = mandate->size}};
+
+    memcpy(msg.ORDER.sha256, mandate->sha256, sizeof(msg.ORDER.sha256));
+    return ps_peer_put(self->peer, &msg);
+}
+
+/* Few, and an operator waits. */
+static bool say_mandates(struct ps_uplink *self)
+{
+    for (int i = 0; i < SETTLED_AT_ONCE; i++) {
+        if (!self->mandate)
+            self->mandate = take_one(self->line->mandates);
+        if (!self->mandate)
+            return true;
+        if (!said(put_mandate(self, self->mandate), "ORDER"))
+            return false;
+        free(PS_TAKE(self->mandate));
+    }
+    return true;
+}
+
 bool uplink_say(struct ps_uplink *self)
 {
     if (self->grant_due)
         self->grant_due = !said(
             ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = self->epoch, .results = self->grant)), "GRANT");
-    return self->grant_due || !say_settled(self) || !say_orders(self) || !say_pieces(self);
+    return self->grant_due || !say_settled(self) || !say_mandates(self) || !say_orders(self) ||
+           !say_pieces(self);
 }

@@ -32,6 +32,7 @@ struct ps_uplink {
     struct ps_news *settled;
     struct ps_order *order;
     struct ps_piece *piece;
+    struct ps_mandate *mandate;
 };
 
 /* uplink_in.c: one message of the broker's. */

@@ -81,6 +81,7 @@ static inline struct ps_host_event rig_event(struct rig *rig)
         (void)snprintf(rig->reason, sizeof(rig->reason), "%s", event.result->reason);
         break;
     case PS_HOST_LOADED:
+    case PS_HOST_PROBED:
         break;
     }
     return event;

@@ -22,6 +22,7 @@ struct ps_host {
     struct ps_host_event events[EVENTS_MAX];
     unsigned events_n, taken;
     struct ps_host_info info;
+    unsigned probes;
     unsigned runs; /* jobs it was given */
     bool freed;
 };
@@ -94,6 +95,12 @@ int ps_host_run(struct ps_host *self, unsigned slot, const struct ps_host_job *j
     assert_false(self->freed);
     self->runs += run_error == 0;
     return run_error;
+}
+
+void ps_host_probe(struct ps_host *self, uint64_t now_ms)
+{
+    assert_false(self->freed);
+    self->probes++;
 }
 
 void ps_host_kill(struct ps_host *self, unsigned slot, const char *why, uint64_t now_ms)
@@ -495,7 +502,12 @@ static void a_reload_that_fails_changes_nothing_but_the_note(void **state)
     assert_int_equal(step(f).kind, 0);
     assert_true(hosts[1].freed);
 
-    expect_restart_after(f, PS_ROSTER_RELOAD_MS);
+    f->now_ms += PS_ROSTER_RELOAD_MS - 1;
+    assert_int_equal(step(f).kind, 0);
+    assert_int_equal(hosts_n, 2);
+    f->now_ms++;
+    assert_int_equal(step(f).kind, 0);
+    assert_int_equal(hosts_n, 3);
     come_up(f);
     assert_string_equal(ps_roster_note(f->roster, 0, f->now_ms), "");
 }
@@ -603,6 +615,42 @@ static void off_ends_in_peace_and_on_loads_again(void **state)
     come_up(f);
 }
 
+/* ---- watching ---- */
+
+static void one_that_is_up_is_probed_and_goes_down_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct ps_host_result failure = {.outcome = PS_OUTCOME_FAILURE};
+
+    start_one(f);
+    assert_int_equal(ps_roster_due_ms(f->roster), f->now_ms + PS_ROSTER_PROBE_MS);
+    f->now_ms += PS_ROSTER_PROBE_MS;
+    assert_int_equal(step(f).kind, 0);
+    assert_int_equal(hosts[0].probes, 1);
+    say(&hosts[0], (struct ps_host_event){.kind = PS_HOST_PROBED, .text = ""});
+    assert_int_equal(step(f).kind, 0);
+
+    run_in(f, 0);
+    f->now_ms += PS_ROSTER_SUSPECT_MS;
+    run_in(f, 1);
+    say_result(0, 0, &failure);
+    assert_int_equal(step(f).kind, PS_ROSTER_RESULT);
+    assert_int_equal(step(f).kind, 0);
+    assert_int_equal(hosts[0].probes, 2);
+    say(&hosts[0], (struct ps_host_event){.kind = PS_HOST_PROBED, .text = "not installed"});
+    assert_int_equal(step(f).kind, PS_ROSTER_DOWN);
+    assert_string_equal(ps_roster_problem(f->roster, 0), "not installed");
+    assert_false(hosts[0].freed); /* a job is still there */
+    say_result(0, 1, &failure);
+    assert_int_equal(step(f).kind, PS_ROSTER_RESULT);
+    assert_int_equal(step(f).kind, 0);
+    assert_true(hosts[0].freed);
+    f->now_ms += PS_ROSTER_RETRY_MS;
+    assert_int_equal(step(f).kind, 0);
+    assert_int_equal(hosts_n, 2);
+    come_up(f);
+}
+
 /* ---- licences ---- */
 
 static void a_licence_is_warned_of_and_ends(void **state)
@@ -618,8 +666,9 @@ static void a_licence_is_warned_of_and_ends(void **state)
     hosts[0].info.licence_left_s = 3600;
     assert_int_equal(step(f).kind, PS_ROSTER_UP);
     assert_non_null(strstr(ps_roster_note(f->roster, 0, f->now_ms), "licence ends on 20"));
-    assert_int_equal(ps_roster_due_ms(f->roster), f->now_ms + 3600000);
-    f->now_ms += 3600000;
+    f->now_ms += 3599000;
+    assert_int_equal(step(f).kind, 0);
+    f->now_ms += 1000;
     assert_int_equal(step(f).kind, PS_ROSTER_DOWN);
     assert_non_null(strstr(ps_roster_problem(f->roster, 0), "licence ended on 20"));
 }
@@ -731,6 +780,7 @@ int main(void)
         T(a_serial_engine_rests_while_it_is_reloaded),
         T(one_reload_at_a_time),
         T(off_ends_in_peace_and_on_loads_again),
+        T(one_that_is_up_is_probed_and_goes_down_at_once),
         T(a_licence_is_warned_of_and_ends),
         T(changed_files_are_loaded_anew),
         T(engines_come_and_go_with_their_directories),

@@ -263,6 +263,10 @@ static bool on_message(struct ps_host *self, const struct ps_msg *msg, uint64_t 
         if (slot)
             slot_on_exited(self, slot, &msg->H_EXITED, now_ms);
         return slot != NULL;
+    case PS_MSG_H_PROBED:
+        ps_text_copy(self->problem, sizeof(self->problem), msg->H_PROBED.problem);
+        self->probed = true;
+        return true;
     default:
         return false;
     }
@@ -358,6 +362,11 @@ static bool emit(struct ps_host *self, struct ps_host_event *event)
         *event = (struct ps_host_event){.kind = PS_HOST_FAILED, .text = self->text};
         return true;
     }
+    if (self->probed) {
+        self->probed = false;
+        *event = (struct ps_host_event){.kind = PS_HOST_PROBED, .text = self->problem};
+        return true;
+    }
     for (unsigned i = 0; i < self->slots_n; i++)
         if (emit_slot(self, &self->slots[i], event))
             return true;
@@ -446,6 +455,13 @@ int ps_host_spawn(struct ps_host *self, unsigned slot, uint64_t now_ms)
     if (self->slots[slot].state == SLOT_EMPTY)
         slot_spawn(self, &self->slots[slot], now_ms);
     return 0;
+}
+
+void ps_host_probe(struct ps_host *self, uint64_t now_ms)
+{
+    PS_CHECK_MAGIC(self, PS_HOST_MAGIC);
+    if (self->state == HOST_LOADED)
+        (void)host_tell(self, PS_MSG(H_PROBE, .reserved = 0), -1, now_ms); /* its end would show as such */
 }
 
 /* A new open file description of the same file, at offset 0, read-only. */

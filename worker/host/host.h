@@ -133,7 +133,8 @@ enum ps_host_event_kind {
     PS_HOST_HAVE,       /* slot's child has the sample (job): running */
     PS_HOST_RESULT,     /* slot's job is over: result */
     PS_HOST_EXITED,     /* slot's child is gone, whatever the cause: text. The next run forks another */
-    PS_HOST_GONE, /* the zygote is gone: text; every job has had its result. Only ps_host_free is left */
+    PS_HOST_PROBED, /* the engine's probe was asked again: text says why it can't be used, "" when it can */
+    PS_HOST_GONE,   /* the zygote is gone: text; every job has had its result. Only ps_host_free is left */
 };
 
 struct ps_host_event {
@@ -167,6 +168,8 @@ const struct ps_host_info *ps_host_info(const struct ps_host *self);
 /* Forks the child of slot ahead of need; READY follows. Does nothing when there is one. 0, PS_ERR_INVALID (no
  * such slot), PS_ERR_UNAVAILABLE (not loaded, failed, gone). */
 int ps_host_spawn(struct ps_host *self, unsigned slot, uint64_t now_ms);
+/* Has the engine's probe asked again; PROBED follows, unless the host is not loaded, is about to end, or asks already. */
+void ps_host_probe(struct ps_host *self, uint64_t now_ms);
 /* Runs job in slot. 0; PS_ERR_BUSY when the slot has a job; PS_ERR_INVALID; PS_ERR_UNAVAILABLE; PS_ERR_IO
  * when the sample can't be opened anew. */
 int ps_host_run(struct ps_host *self, unsigned slot, const struct ps_host_job *job, uint64_t now_ms);

@@ -64,13 +64,15 @@ struct ps_host {
     uint64_t due_ms; /* when patience with this state ends */
     bool extended;   /* as in slot */
     bool loaded, failed, gone; /* events not yet taken */
+    bool probed;               /* likewise */
     bool told_failed;          /* FAILED was said: say it once */
     char *tmpdir;              /* owned; ours to remove; NULL with a launcher */
     unsigned slots_n;
     struct slot *slots; /* owned */
     struct ps_host_info info;
-    char text[PS_TEXT_MAX];  /* of FAILED */
-    char ended[PS_TEXT_MAX]; /* of GONE */
+    char text[PS_TEXT_MAX];    /* of FAILED */
+    char ended[PS_TEXT_MAX];   /* of GONE */
+    char problem[PS_TEXT_MAX]; /* of PROBED */
     char engine[PS_NAME_MAX + 1], version[PS_VERSION_MAX + 1], definitions[PS_VERSION_MAX + 1];
     char origin[PS_NAME_MAX + 1], types[PS_TEXT_MAX + 1], note[PS_TEXT_MAX + 1], walls[PS_TEXT_MAX + 1];
     uint8_t packet[PS_PACKET_MAX]; /* the one being read */

@@ -212,7 +212,7 @@ static uint64_t age_s(int64_t built_at)
 {
     int64_t now = (int64_t)time(NULL);
 
-    return built_at > 0 && built_at < now ? (uint64_t)(now - built_at) : 0;
+    return built_at > 0 ? (uint64_t)PS_MAX(now - built_at, 1) : 0; /* 0 would be: unknown */
 }
 
 static const char *walls_words(const struct host *host, char buf[PS_WALLS_WORDS_MAX])

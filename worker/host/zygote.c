@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "worker/host/again.h"
 #include "worker/host/fds.h"
 #include "worker/host/host.h"
 #include "worker/host/packet.h"
@@ -37,10 +38,12 @@ struct slot {
 struct ps_zygote {
     uint32_t magic;
     struct ps_zygote_conf conf;
-    int control; /* to the session; borrowed; -1 before and after */
-    int signals; /* signalfd */
-    int null;    /* /dev/null */
-    bool gone_n; /* some slot is gone and not yet reported */
+    int control;  /* to the session; borrowed; -1 before and after */
+    int signals;  /* signalfd */
+    int null;     /* /dev/null */
+    bool gone_n;  /* some slot is gone and not yet reported */
+    pid_t probe;  /* asks the engine's probe again; 0: nobody does */
+    int probe_fd; /* what it says; -1 */
     struct slot slots[PS_HOST_SLOTS_MAX];
     uint8_t packet[PS_PACKET_MAX];
 };
@@ -154,6 +157,23 @@ static void kill_child(const struct slot *slot)
     (void)kill(slot->pid, SIGKILL);  /* ours until it is waited for */
 }
 
+/* One that can't be started is not missed: the session asks again. */
+static int on_probe(struct ps_zygote *self)
+{
+    if (self->probe == 0)
+        (void)ps_again_start(self->conf.plugin, self->conf.tmp, &self->probe, &self->probe_fd);
+    return 0;
+}
+
+static int tell_probed(struct ps_zygote *self, int status)
+{
+    char problem[PS_TEXT_MAX];
+
+    ps_again_end(PS_TAKE_FD(self->probe_fd), status, problem, sizeof(problem));
+    self->probe = 0;
+    return tell(self, PS_MSG(H_PROBED, .problem = ps_bytes_of(problem)));
+}
+
 static int on_control(struct ps_zygote *self)
 {
     struct ps_msg msg;
@@ -167,6 +187,8 @@ static int on_control(struct ps_zygote *self)
     if (msg.id == PS_MSG_H_SPAWN)
         return on_spawn(self, msg.H_SPAWN.slot, carried);
     ps_close_fd_p(&carried);
+    if (msg.id == PS_MSG_H_PROBE)
+        return on_probe(self);
     if (msg.id != PS_MSG_H_KILL)
         return PS_ERR_PROTO;
     if (msg.H_KILL.slot < PS_HOST_SLOTS_MAX)
@@ -191,13 +213,15 @@ static int on_status(struct ps_zygote *self, unsigned slot)
     return 0;
 }
 
-static void reap(struct ps_zygote *self)
+static int reap(struct ps_zygote *self)
 {
     struct rusage usage;
-    int status;
+    int status, rc = 0;
     pid_t pid;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        if (pid == self->probe)
+            rc = tell_probed(self, status);
         for (unsigned i = 0; i < PS_HOST_SLOTS_MAX; i++) {
             struct slot *slot = &self->slots[i];
 
@@ -207,6 +231,8 @@ static void reap(struct ps_zygote *self)
             slot->wait_status = status;
             slot->usage = usage;
         }
+    }
+    return rc;
 }
 
 static int report_gone(struct ps_zygote *self, unsigned slot)
@@ -229,9 +255,12 @@ static int report_gone(struct ps_zygote *self, unsigned slot)
  * slots that ended are reported only when nothing is left. In a pid namespace the kernel has done that already. */
 static int settle_gone(struct ps_zygote *self)
 {
-    pid_t known[PS_HOST_SLOTS_MAX];
+    pid_t known[PS_HOST_SLOTS_MAX + 1];
     size_t n = 0;
     int rc = 0;
+
+    if (self->probe)
+        known[n++] = self->probe;
 
     for (unsigned i = 0; i < PS_HOST_SLOTS_MAX; i++)
         if (self->slots[i].pid && !self->slots[i].gone)
@@ -252,8 +281,7 @@ static int on_signals(struct ps_zygote *self)
     while (read(self->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (info.ssi_signo == SIGTERM)
             return PS_ERR_CLOSED;
-    reap(self);
-    return 0;
+    return reap(self);
 }
 
 static int turn(struct ps_zygote *self, int wake, int timeout_ms)
@@ -289,7 +317,7 @@ int ps_zygote_new(struct ps_zygote **ret_self, const struct ps_zygote_conf *conf
         return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
     self->magic = MAGIC;
     self->conf = *conf;
-    self->control = -1;
+    self->control = self->probe_fd = -1;
     for (unsigned i = 0; i < PS_HOST_SLOTS_MAX; i++)
         self->slots[i].status_fd = -1;
     (void)sigemptyset(&wanted); /* none of these can fail with valid signals */
@@ -325,6 +353,9 @@ void ps_zygote_free(struct ps_zygote **self_p)
         kill_child(&self->slots[i]);
     while (any_left(self) && ps_clock_mono_ms() < until_ms && turn(self, -1, PS_HOST_EXIT_MS) == 0)
         ;
+    if (self->probe)
+        (void)kill(self->probe, SIGKILL); /* ours until it is waited for; it ends with us */
+    ps_close_fd_p(&self->probe_fd);
     ps_close_fd_p(&self->signals);
     ps_close_fd_p(&self->null);
     self->magic = 0;
