@@ -14,6 +14,9 @@
 #define PS_CHUNK_MAX   (64 * 1024)       /* bytes of one CHUNK's frame */
 #define PS_TRAIT_MAX   (64 * 1024)       /* bytes of one trait's JSON */
 #define PS_TRAITS_MAX  (256 * 1024)      /* bytes of all traits of a result */
+#define PS_FILES_MAX   256               /* files that an engine derived, of a result */
+#define PS_FILE_MAX    (16 * 1024 * 1024) /* bytes of one of them */
+#define PS_FILES_BYTES (64 * 1024 * 1024) /* bytes of all of them */
 #define PS_ENGINES_MAX 255               /* engines of a worker, of a fleet, of a scan */
 #define PS_WORKERS_MAX 4096              /* workers of a broker */
 #define PS_WINDOW_MAX  4096              /* leases of a worker */

@@ -174,6 +174,7 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
         .options = options,
         .options_n = settings->landlock_abi > 0 ? PS_ARRAY_N(options) : 0,
         .tmp = tmp,
+        .files = settings->cache_dir,
         .slots = (unsigned)settings->slots,
         .launcher = self->launcher,
     };

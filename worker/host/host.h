@@ -43,6 +43,7 @@
 #include "proto/limits.h"
 
 struct ps_host;
+struct ps_host_file; /* worker/host/files.h */
 struct ps_launcher; /* worker/host/launcher.h */
 
 #define PS_HOST_SLOTS_MAX    64     /* slots of a host */
@@ -67,6 +68,8 @@ struct ps_host_conf {
     const char *tmp;        /* writable directory; the host makes and removes one of its own below. Clear it
                                (ps_file_remove_tree) once when the worker starts, not while hosts live.
                                With a launcher: ignored, the launcher has its own */
+    const char *files; /* writable directory for derived files that are many; lent for the host's life; NULL: they
+                          stay in memory */
     const char *const *settings; /* "key=value", settings_n of them: an operator's settings for the engine */
     size_t settings_n;
     const char *const
@@ -117,6 +120,9 @@ struct ps_host_result {
     const char *type;   /* MIME type, from the type engine; "" */
     const char *traits; /* a JSON object as text, at most PS_TRAITS_MAX bytes; "" for none */
     size_t traits_len;  /* bytes of it */
+    const struct ps_host_file *files; /* that were derived, files_n of them, in the order of their reports */
+    size_t files_n;
+    int files_fd;       /* their bytes: borrowed, duplicate it to keep them; -1 when there are none */
     uint64_t run_us;    /* from the child having the sample to the end */
     uint64_t cpu_us;    /* processor time */
     uint64_t peak_kib;  /* peak resident memory of the child's life; 0 while it lives on */
