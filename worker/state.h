@@ -33,6 +33,7 @@ struct ps_session {
     bool roster_woke;     /* the engines have */
     uint64_t started_us;  /* monotonic, of the session's begin */
     uint64_t boot;        /* the broker's */
+    uint64_t id;          /* of our session with it */
     uint32_t dead_ms;     /* the broker's word: silence after which a worker counts as gone; 0 before it */
     uint64_t alone_us;    /* monotonic; without a session until then, what waits is given back; 0: not so */
     uint64_t late_ms;     /* this turn began so much too late: we were stopped */

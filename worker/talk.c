@@ -23,6 +23,7 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
            self->boot != 0 && self->boot != msg->boot ? " broker=new" : "", ps_slots_held(self->slots),
            ps_results_n(self->results));
     self->boot = msg->boot;
+    self->id = msg->session;
     self->dead_ms = msg->dead_ms;
     self->alone_us = 0;
     self->welcome = true;
@@ -322,7 +323,7 @@ static void say_pieces(struct ps_session *self)
     struct ps_keeper_piece piece;
 
     while (room(self) && ps_keeper_next_piece(self->keeper, &piece)) {
-        struct ps_msg msg = {.id = PS_MSG_PIECE, .PIECE = {.offset = piece.offset}};
+        struct ps_msg msg = {.id = PS_MSG_PIECE, .PIECE = {.peer = self->id, .offset = piece.offset}};
         int error = ps_file_pread_all(piece.fd, data, piece.len, piece.at);
         memcpy(msg.PIECE.sha256, piece.sha256, PS_SHA256_BYTES);
         if (!error)
