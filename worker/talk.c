@@ -20,7 +20,8 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
 {
     ps_log(PS_LOG_INFO, resumed ? "session-resumed" : "session-opened",
            "session=%" PRIu64 " boot=%" PRIu64 "%s held=%zu results=%zu", msg->session, msg->boot,
-           self->boot != 0 && self->boot != msg->boot ? " broker=new" : "", ps_slots_held(self->slots),
+           self->boot != 0 && self->boot != msg->boot ? " broker=new" : "",
+           ps_slots_held(self->slots) + ps_keeper_n(self->keeper),
            ps_results_n(self->results));
     self->boot = msg->boot;
     self->id = msg->session;

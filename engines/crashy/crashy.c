@@ -1,7 +1,7 @@
 /* engines/crashy/crashy.c: the test engine: does what the sample's first line tells it, above all what no
  * engine should. For tests of the host, the jail and all that is above them; not installed. The commands:
  * README.md. */
-#include "engines/engine.h"
+#include "engines/crashy/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -266,6 +266,16 @@ static enum ps_found do_lie(struct scan *scan)
     return (enum ps_found)77;
 }
 
+static enum ps_found do_files(struct scan *scan)
+{
+    return ps_crashy_files(scan->report, scan->argument);
+}
+
+static enum ps_found do_picture(struct scan *scan)
+{
+    return ps_crashy_picture(scan->report);
+}
+
 static const struct {
     const char *name;
     enum ps_found (*run)(struct scan *scan);
@@ -291,6 +301,8 @@ static const struct {
     {"incomplete", do_incomplete},
     {"failure", do_failure},
     {"lie", do_lie},
+    {"files", do_files},
+    {"picture", do_picture},
 };
 
 static enum ps_found crashy_scan(void *engine, const struct ps_engine_sample *sample,
