@@ -81,10 +81,11 @@ int ps_cmd_artifact(int argc, char **argv)
 {
     struct settings settings = {0};
     struct ps_opts_args rest = {0};
-    int status = ps_text_options(options, &settings, argc, argv, "artifact [-o FILE] SHA256",
-                                 "Saves a file that an engine derived from a sample; `phagescan report` lists them.\n"
-                                 "It is as dangerous as the sample.",
-                                 &rest);
+    int status =
+        ps_text_options(options, &settings, argc, argv, "artifact [-o FILE] SHA256",
+                        "Saves a file that an engine derived from a sample; `phagescan report` lists them.\n"
+                        "It is as dangerous as the sample.",
+                        &rest);
 
     if (status < 0)
         status = rest.argc == 1 ? save(rest.argv[0], settings.output)

@@ -21,9 +21,9 @@ enum state {
 struct file {
     struct ps_host_file is;
     enum state state;
-    uint64_t moved_ms;      /* TOLD: when it was named, or asked for */
-    uint64_t want_at;       /* next byte that is asked for */
-    uint64_t want_bytes;    /* so many are */
+    uint64_t moved_ms;   /* TOLD: when it was named, or asked for */
+    uint64_t want_at;    /* next byte that is asked for */
+    uint64_t want_bytes; /* so many are */
 };
 
 struct held {
@@ -31,10 +31,10 @@ struct held {
     int fd; /* owned: bytes of all files */
     uint64_t bytes;
     size_t n;
-    struct ps_msg_RESULT result;          /* texts lent by own, files by parts */
-    struct ps_results *own;               /* a table of one: the copy of the result */
-    struct ps_part_file *parts;           /* owned; those that are kept, once all are settled */
-    char reason[PS_TEXT_MAX + 1];         /* of a refusal; "" for none */
+    struct ps_msg_RESULT result;  /* texts lent by own, files by parts */
+    struct ps_results *own;       /* a table of one: the copy of the result */
+    struct ps_part_file *parts;   /* owned; those that are kept, once all are settled */
+    char reason[PS_TEXT_MAX + 1]; /* of a refusal; "" for none */
     struct file files[];
 };
 
@@ -110,7 +110,8 @@ int ps_keeper_put(struct ps_keeper *self, const struct ps_msg_RESULT *result,
         return PS_ERR_NOMEM;
     held->fd = -1;
     held->parts = ps_alloc(n, sizeof(*held->parts));
-    if (!held->parts || (error = ps_results_new(&held->own, 1)) || (error = ps_results_keep(held->own, result)))
+    if (!held->parts || (error = ps_results_new(&held->own, 1)) ||
+        (error = ps_results_keep(held->own, result)))
         return PS_ERR_NOMEM;
     if (fd >= 0 && (held->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
         return PS_ERR_IO;
@@ -214,8 +215,8 @@ static struct file *next_file(const struct ps_keeper *self, struct walk *walk)
 
 static bool is_due(const struct file *file, uint64_t now_ms)
 {
-    return file->state == FILE_NEW ||
-           (file->state == FILE_TOLD && file->want_bytes == 0 && now_ms >= file->moved_ms + PS_KEEPER_RETRY_MS);
+    return file->state == FILE_NEW || (file->state == FILE_TOLD && file->want_bytes == 0 &&
+                                       now_ms >= file->moved_ms + PS_KEEPER_RETRY_MS);
 }
 
 bool ps_keeper_next_keep(struct ps_keeper *self, uint64_t now_ms, uint8_t ret_sha256[PS_SHA256_BYTES],
@@ -273,20 +274,20 @@ bool ps_keeper_next_piece(struct ps_keeper *self, struct ps_keeper_piece *ret_pi
 }
 
 /* All of that name are one to the master. */
-#define EACH_LIKE(self, walk, file, sha)                                       \
-    for (struct walk walk = {0}; ((file) = next_file((self), &walk));)         \
+#define EACH_LIKE(self, walk, file, sha)                               \
+    for (struct walk walk = {0}; ((file) = next_file((self), &walk));) \
         if (memcmp((file)->is.sha256, (sha), PS_SHA256_BYTES) == 0)
 
 void ps_keeper_sent(struct ps_keeper *self, const struct ps_keeper_piece *piece)
 {
     struct file *file;
 
-    EACH_LIKE (self, walk, file, piece->sha256)
-        if (file->want_bytes > 0) {
-            file->want_at += piece->len;
-            file->want_bytes -= PS_MIN((uint64_t)piece->len, file->want_bytes);
-            return;
-        }
+    EACH_LIKE(self, walk, file, piece->sha256)
+    if (file->want_bytes > 0) {
+        file->want_at += piece->len;
+        file->want_bytes -= PS_MIN((uint64_t)piece->len, file->want_bytes);
+        return;
+    }
 }
 
 /* ---- what is heard ---- */
@@ -295,13 +296,13 @@ void ps_keeper_want(struct ps_keeper *self, const struct ps_msg_WANT *msg, uint6
 {
     struct file *file;
 
-    EACH_LIKE (self, walk, file, msg->sha256)
-        if (file->state == FILE_TOLD && msg->offset < file->is.size) {
-            file->moved_ms = now_ms;
-            file->want_at = msg->offset;
-            file->want_bytes = PS_MIN((uint64_t)msg->bytes, file->is.size - msg->offset);
-            return; /* of one of them */
-        }
+    EACH_LIKE(self, walk, file, msg->sha256)
+    if (file->state == FILE_TOLD && msg->offset < file->is.size) {
+        file->moved_ms = now_ms;
+        file->want_at = msg->offset;
+        file->want_bytes = PS_MIN((uint64_t)msg->bytes, file->is.size - msg->offset);
+        return; /* of one of them */
+    }
 }
 
 void ps_keeper_kept(struct ps_keeper *self, const struct ps_msg_KEPT *msg)
@@ -316,8 +317,8 @@ void ps_keeper_kept(struct ps_keeper *self, const struct ps_msg_KEPT *msg)
         file->want_bytes = 0;
         if (msg->reason.len > 0 && !walk.held->reason[0])
             (void)snprintf(walk.held->reason, sizeof(walk.held->reason), /* cut is readable */
-                           "a derived file could not be kept: %.*s", (int)PS_MIN(msg->reason.len, (size_t)900),
-                           (const char *)msg->reason.at);
+                           "a derived file could not be kept: %.*s",
+                           (int)PS_MIN(msg->reason.len, (size_t)900), (const char *)msg->reason.at);
     }
 }
 
@@ -368,7 +369,8 @@ const struct ps_msg_RESULT *ps_keeper_next(const struct ps_keeper *self, const s
     const struct held *held = self->first;
 
     if (last)
-        held = ((const struct held *)(const void *)((const char *)last - offsetof(struct held, result)))->next;
+        held =
+            ((const struct held *)(const void *)((const char *)last - offsetof(struct held, result)))->next;
     return held ? &held->result : NULL;
 }
 

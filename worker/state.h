@@ -25,15 +25,15 @@ struct ps_session {
     struct ps_cache *cache;
     struct ps_results *results;
     struct ps_keeper *keeper; /* results whose files are on their way */
-    int typer;            /* number of the engine `type`, -1: not here */
-    uint32_t window;      /* W: leases at most, while nothing presses */
-    uint32_t credit;      /* leases at most, as the broker knows it */
-    uint64_t now_us;      /* monotonic, of this turn */
-    bool peer_woke;       /* the peer has something, in this turn */
-    bool roster_woke;     /* the engines have */
-    uint64_t started_us;  /* monotonic, of the session's begin */
-    uint64_t boot;        /* the broker's */
-    uint64_t id;          /* of our session with it */
+    int typer;                /* number of the engine `type`, -1: not here */
+    uint32_t window;          /* W: leases at most, while nothing presses */
+    uint32_t credit;          /* leases at most, as the broker knows it */
+    uint64_t now_us;          /* monotonic, of this turn */
+    bool peer_woke;           /* the peer has something, in this turn */
+    bool roster_woke;         /* the engines have */
+    uint64_t started_us;      /* monotonic, of the session's begin */
+    uint64_t boot;            /* the broker's */
+    uint64_t id;              /* of our session with it */
     uint32_t dead_ms;     /* the broker's word: silence after which a worker counts as gone; 0 before it */
     uint64_t alone_us;    /* monotonic; without a session until then, what waits is given back; 0: not so */
     uint64_t late_ms;     /* this turn began so much too late: we were stopped */

@@ -21,8 +21,7 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
     ps_log(PS_LOG_INFO, resumed ? "session-resumed" : "session-opened",
            "session=%" PRIu64 " boot=%" PRIu64 "%s held=%zu results=%zu", msg->session, msg->boot,
            self->boot != 0 && self->boot != msg->boot ? " broker=new" : "",
-           ps_slots_held(self->slots) + ps_keeper_n(self->keeper),
-           ps_results_n(self->results));
+           ps_slots_held(self->slots) + ps_keeper_n(self->keeper), ps_results_n(self->results));
     self->boot = msg->boot;
     self->id = msg->session;
     self->dead_ms = msg->dead_ms;
@@ -96,7 +95,7 @@ static void committed(struct ps_session *self, const struct ps_msg_COMMITTED *ms
     struct ps_part_lease_ref ref;
 
     while (ps_lease_ref_next(&cursor, &ref)) {
-        (void)ps_results_forget(self->results, ref.job);   /* may have come twice */
+        (void)ps_results_forget(self->results, ref.job); /* may have come twice */
         forget_held(self, ref.job);
         (void)ps_slots_cancel(self->slots, 0, 0, ref.job); /* mostly it is not there any more */
     }
@@ -171,7 +170,8 @@ void ps_talk_listen(struct ps_session *self)
 
 static uint32_t credit_now(const struct ps_session *self)
 {
-    size_t held = ps_slots_held(self->slots) + ps_keeper_n(self->keeper); /* what is reported does not count: the broker has it */
+    size_t held = ps_slots_held(self->slots) +
+                  ps_keeper_n(self->keeper); /* what is reported does not count: the broker has it */
 
     if (self->draining)
         return 0;

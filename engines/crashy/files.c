@@ -33,8 +33,9 @@ enum ps_found ps_crashy_files(const struct ps_engine_report *report, const char 
 
 enum ps_found ps_crashy_picture(const struct ps_engine_report *report)
 {
-    static const unsigned char gif[] = "GIF89a\1\0\1\0\200\0\0\0\0\0\377\377\377!\371\4\1\0\0\0\0,\0\0\0\0\1\0\1\0"
-                                       "\0\2\2D\1\0;";
+    static const unsigned char gif[] =
+        "GIF89a\1\0\1\0\200\0\0\0\0\0\377\377\377!\371\4\1\0\0\0\0,\0\0\0\0\1\0\1\0"
+        "\0\2\2D\1\0;";
     static const char page[] = "<script>alert(1)</script>";
 
     if (report->picture(report->host, "pixel.gif", "image/gif", gif, sizeof(gif) - 1) ||

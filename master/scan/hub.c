@@ -13,11 +13,8 @@ static int make_line(struct ps_hub_line *line, unsigned broker, const char *name
         struct ps_mailbox **box;
         size_t limit_n;
     } boxes[] = {
-        {&line->orders, PS_ORDERS_N},
-        {&line->settled, PS_SETTLED_N},
-        {&line->wishes, PS_WISHES_N},
-        {&line->pieces, PS_PIECES_N},
-        {&line->replies, PS_REPLIES_N},
+        {&line->orders, PS_ORDERS_N}, {&line->settled, PS_SETTLED_N}, {&line->wishes, PS_WISHES_N},
+        {&line->pieces, PS_PIECES_N}, {&line->replies, PS_REPLIES_N},
     };
 
     line->broker = broker;

@@ -29,8 +29,8 @@ struct file {
     uint64_t size;
     enum state state;
     struct ps_store_file bytes;
-    uint32_t asked;    /* bytes on their way */
-    uint64_t moved_ms; /* when it was asked for, or a piece came */
+    uint32_t asked;                         /* bytes on their way */
+    uint64_t moved_ms;                      /* when it was asked for, or a piece came */
     struct worker workers[PS_KEEP_WORKERS]; /* the first is asked */
     size_t workers_n;
     UT_hash_handle hh; /* in the order of arrival */
@@ -251,7 +251,8 @@ static void take_piece(struct ps_keep *self, const struct ps_word *word, uint64_
     int code;
 
     if (!file || file->state != ARRIVES || file->workers[0].peer != word->peer ||
-        file->workers[0].broker != word->broker || word->offset != file->bytes.have || word->len > file->asked)
+        file->workers[0].broker != word->broker || word->offset != file->bytes.have ||
+        word->len > file->asked)
         return; /* of an older question */
     file->asked -= (uint32_t)word->len;
     self->flight -= word->len;

@@ -13,13 +13,13 @@
 
 #include "master/scan/hub.h"
 
-#define PS_KEEP_FILES_N  4096         /* files that wait or arrive; over it a KEEP is not heard */
-#define PS_KEEP_FLIGHT   (512 * 1024) /* bytes asked for and not here */
+#define PS_KEEP_FILES_N  4096               /* files that wait or arrive; over it a KEEP is not heard */
+#define PS_KEEP_FLIGHT   (512 * 1024)       /* bytes asked for and not here */
 #define PS_KEEP_PART     (4 * PS_CHUNK_MAX) /* of one file at a time */
-#define PS_KEEP_TOGETHER 64           /* files that become durable together at most */
-#define PS_KEEP_WORKERS  16           /* workers known to have a file */
-#define PS_KEEP_STALE_MS 5000         /* asked, and nothing came: another worker is asked */
-#define PS_KEEP_SWEEP_MS 600000       /* between two sweeps */
+#define PS_KEEP_TOGETHER 64                 /* files that become durable together at most */
+#define PS_KEEP_WORKERS  16                 /* workers known to have a file */
+#define PS_KEEP_STALE_MS 5000               /* asked, and nothing came: another worker is asked */
+#define PS_KEEP_SWEEP_MS 600000             /* between two sweeps */
 
 struct ps_keep;
 

@@ -54,8 +54,9 @@ static void copy_files(struct ps_finding *self, char *at, struct ps_list_file li
 
 static struct ps_finding *finding_alloc(const struct texts *t)
 {
-    size_t files_n = files_bytes(t->files), texts_n = t->engine.len + t->label.len + t->reason.len + t->type.len + t->version.len +
-                     t->definitions.len + t->origin.len + t->worker.len + t->traits.len + 9;
+    size_t files_n = files_bytes(t->files), texts_n = t->engine.len + t->label.len + t->reason.len +
+                                                      t->type.len + t->version.len + t->definitions.len +
+                                                      t->origin.len + t->worker.len + t->traits.len + 9;
     struct ps_finding *self = ps_alloc(1, sizeof(*self) + files_n + texts_n);
 
     if (!self)

@@ -30,7 +30,8 @@
 #define PS_WISHES_N       4096 /* FETCHes that wait for feed; over it the worker is told GONE */
 #define PS_PIECES_N       32   /* CHUNKs that wait for link; over it feed waits */
 #define PS_WORDS_N        8192 /* KEEPs and PIECEs that wait for keep; over it they are dropped, and come again */
-#define PS_REPLIES_N      8192 /* WANTs and KEPTs that wait for link; over it they are dropped, and asked for again */
+#define PS_REPLIES_N \
+    8192 /* WANTs and KEPTs that wait for link; over it they are dropped, and asked for again */
 
 enum ps_finding_kind { PS_FINDING_RESULT, PS_FINDING_DECIDED, PS_FINDING_LOST };
 

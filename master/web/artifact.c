@@ -28,8 +28,8 @@ static const char *safe_type(const char *mime, bool picture)
 
 static bool is_plain(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
 }
 
 /* The name twice: for all, with what is not plain left out, and as it is (RFC 6266, 8187). */
@@ -48,8 +48,7 @@ static void put_disposition(struct ps_call *call, const char *name)
         else
             ps_buf_putf(&text, "%%%02X", (unsigned)(unsigned char)*at);
     }
-    ps_call_set_header(call, "content-disposition",
-                       ps_buf_error(&text) ? "attachment" : ps_buf_text(&text));
+    ps_call_set_header(call, "content-disposition", ps_buf_error(&text) ? "attachment" : ps_buf_text(&text));
 }
 
 static void send_bytes(struct ps_call *call, const char *type, int fd, uint64_t size)
@@ -78,12 +77,14 @@ static void artifact_read(struct ps_call *call, const PGresult *result)
         return;
     }
     if (ps_store_derived_open(call->web->settings.store, sha256, &fd, &size) < 0) {
-        ps_call_problem(call, 404, "not-found", "the report lists it, but its bytes are not in the store any more");
+        ps_call_problem(call, 404, "not-found",
+                        "the report lists it, but its bytes are not in the store any more");
         return;
     }
     const char *name = ps_row_text(result, 0, 0);
     put_disposition(call, name ? name : "file");
-    ps_call_set_header(call, "content-security-policy", "sandbox; default-src 'none'; frame-ancestors 'none'");
+    ps_call_set_header(call, "content-security-policy",
+                       "sandbox; default-src 'none'; frame-ancestors 'none'");
     send_bytes(call, safe_type(ps_row_text(result, 0, 1), ps_row_bool(result, 0, 2)), fd, size);
 }
 

@@ -85,17 +85,15 @@ static void a_lease_runs_while_its_files_are_kept(void **state)
     struct ps_part_lease lease;
     struct stage_beater beater;
 
-    stage->options.run_ms = 30000;
     stage_open(stage);
     (void)stage_master(stage, MASTER, 2);
     worker = stage_worker(stage, WORKER, "clamav", 1, 2);
     SUBMIT(stage, MASTER, .job = 1);
     stage_turn(stage);
     lease = stage_job(stage, WORKER);
-    beater = (struct stage_beater){.peer = BEAT,
-                                   .session = &worker,
-                                   .running = {.boot = STAGE_BOOT, .seq = lease.seq, .job = 1}};
-    for (int i = 0; i < 9; i++) { /* beyond run time and margin, within the hard end */
+    beater = (struct stage_beater){
+        .peer = BEAT, .session = &worker, .running = {.boot = STAGE_BOOT, .seq = lease.seq, .job = 1}};
+    for (int i = 0; i < 16; i++) { /* beyond run time and margin, within the hard end */
         stage_say(stage, WORKER, PS_MSG(KEEP, .size = 5));
         stage_pass_beating(stage, 5000, &beater, 1);
         stage_expect_none(stage, MASTER, PS_MSG_LOST);

@@ -32,8 +32,8 @@ static struct ps_host_file file(uint8_t sha, uint64_t size)
     return file;
 }
 
-static int put(struct ps_keeper *keeper, uint64_t job, enum ps_outcome outcome, const struct ps_host_file *files,
-               size_t n)
+static int put(struct ps_keeper *keeper, uint64_t job, enum ps_outcome outcome,
+               const struct ps_host_file *files, size_t n)
 {
     const struct ps_msg_RESULT result = {
         .boot = 1, .seq = job, .job = job, .outcome = outcome, .engine = PS_BYTES_LIT("e")};
@@ -162,7 +162,8 @@ static void limits_hold(void **state)
     uint64_t job;
 
     for (job = 1; job <= 20; job++)
-        assert_int_equal(put(keeper, job, PS_OUTCOME_DESCRIBED, job <= PS_KEEPER_RESULTS ? files : other, 1), 0);
+        assert_int_equal(put(keeper, job, PS_OUTCOME_DESCRIBED, job <= PS_KEEPER_RESULTS ? files : other, 1),
+                         0);
     assert_int_equal(put(keeper, job, PS_OUTCOME_DESCRIBED, files, 1), PS_ERR_LIMIT);
     for (job = 1; job <= PS_KEEPER_RESULTS; job++)
         assert_true(keep_is(keeper, 0, 1));
