@@ -19,6 +19,7 @@ struct command {
 static const struct command commands[] = {
     {"submit", "scan files and folders, and wait for the verdicts", ps_cmd_submit},
     {"report", "show what is known of a file or a SHA-256", ps_cmd_report},
+    {"artifact", "save a file that an engine derived from a sample", ps_cmd_artifact},
     {"engines", "list engines, their versions and queues", ps_cmd_engines},
     {"engine", "write and try an engine; load it anew at the workers, switch it on and off", ps_cmd_engine},
     {"workers", "list workers, what they offer and hold", ps_cmd_workers},

@@ -121,6 +121,21 @@ static void put_traits(const json_t *result)
     }
 }
 
+static void put_files(const json_t *result)
+{
+    const json_t *file;
+    size_t i;
+
+    json_array_foreach (json_object_get(result, "files"), i, file) {
+        (void)printf("  ");
+        ps_text_cell(ps_text_of(result, "engine"), 10);
+        ps_text_cell(ps_text_of(file, "name"), 20);
+        ps_text_cell(ps_text_of(file, "sha256"), PS_SHA256_HEX - 1);
+        (void)printf("%lld bytes%s\n", (long long)ps_number_of(file, "size"),
+                     json_is_true(json_object_get(file, "picture")) ? ", a picture" : "");
+    }
+}
+
 static int status_of(const json_t *scan)
 {
     const char *verdict = ps_text_of(scan, "verdict");
@@ -158,6 +173,8 @@ static void put_report(const json_t *report)
     (void)putchar('\n');
     json_array_foreach (results, i, result)
         put_traits(result);
+    json_array_foreach (results, i, result)
+        put_files(result);
 }
 
 static int show_report(const char *what, bool as_json)

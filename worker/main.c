@@ -185,6 +185,7 @@ static int make_roster(struct worker *self, struct ps_error *reterr)
         .options = options,
         .options_n = options_n,
         .tmp = tmp,
+        .files = settings->cache_dir,
         .slots = (unsigned)settings->slots,
         .launcher = self->launcher,
         .still = settings->probe,

@@ -12,8 +12,8 @@ struct kept {
     struct kept *prev, *next; /* among the unsent */
     bool sent;                /* in this session */
     size_t bytes;             /* of this block */
-    struct ps_msg_RESULT msg; /* its texts lie behind */
-    uint8_t texts[];
+    struct ps_msg_RESULT msg; /* its files and texts lie behind */
+    _Alignas(struct ps_part_file) uint8_t texts[];
 };
 
 struct ps_results {
@@ -37,26 +37,52 @@ static struct ps_bytes *field(struct ps_msg_RESULT *msg, size_t i)
     return (struct ps_bytes *)(void *)((char *)msg + borrowed[i]);
 }
 
+static uint8_t *copy_bytes(struct ps_bytes *bytes, uint8_t *at)
+{
+    if (bytes->len > 0)
+        memcpy(at, bytes->at, bytes->len);
+    bytes->at = at;
+    return at + bytes->len;
+}
+
+/* Bytes that the copy of its texts and files takes. */
+static size_t texts_bytes(struct ps_msg_RESULT *msg)
+{
+    size_t total = msg->files.n * sizeof(struct ps_part_file);
+
+    for (size_t i = 0; i < PS_ARRAY_N(borrowed); i++)
+        total += field(msg, i)->len;
+    for (size_t i = 0; i < msg->files.n; i++)
+        total += msg->files.items[i].name.len + msg->files.items[i].mime.len;
+    return total;
+}
+
+static uint8_t *copy_files(struct ps_msg_RESULT *msg, uint8_t *at)
+{
+    struct ps_part_file *files = (struct ps_part_file *)(void *)at; /* first, so aligned */
+
+    at += msg->files.n * sizeof(*files);
+    for (size_t i = 0; i < msg->files.n; i++) {
+        files[i] = msg->files.items[i];
+        at = copy_bytes(&files[i].name, at);
+        at = copy_bytes(&files[i].mime, at);
+    }
+    msg->files = (struct ps_list_file){.items = files, .n = msg->files.n};
+    return at;
+}
+
 static struct kept *copy_of(const struct ps_msg_RESULT *result)
 {
     struct ps_msg_RESULT msg = *result;
-    size_t total = 0;
-
-    for (size_t i = 0; i < PS_ARRAY_N(borrowed); i++)
-        total += field(&msg, i)->len;
-
+    size_t total = texts_bytes(&msg);
     struct kept *kept = ps_alloc(1, sizeof(*kept) + total);
+
     if (!kept)
         return NULL;
 
-    uint8_t *at = kept->texts;
-    for (size_t i = 0; i < PS_ARRAY_N(borrowed); i++) {
-        struct ps_bytes *bytes = field(&msg, i);
-        if (bytes->len > 0)
-            memcpy(at, bytes->at, bytes->len);
-        bytes->at = at;
-        at += bytes->len;
-    }
+    uint8_t *at = copy_files(&msg, kept->texts);
+    for (size_t i = 0; i < PS_ARRAY_N(borrowed); i++)
+        at = copy_bytes(field(&msg, i), at);
     kept->job = msg.job;
     kept->bytes = sizeof(*kept) + total;
     kept->msg = msg;

@@ -18,7 +18,7 @@ struct ps_results;
 int ps_results_new(struct ps_results **ret_self, size_t limit_n);
 void ps_results_free(struct ps_results **self_p);
 
-/* Keeps a copy of result, texts and all. 0; PS_ERR_LIMIT; PS_ERR_NOMEM. */
+/* Keeps a copy of result, texts and files (from items) and all. 0; PS_ERR_LIMIT; PS_ERR_NOMEM. */
 int ps_results_keep(struct ps_results *self, const struct ps_msg_RESULT *result);
 /* The result of a job, or NULL. Valid until the table changes. */
 const struct ps_msg_RESULT *ps_results_find(const struct ps_results *self, uint64_t job);

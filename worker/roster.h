@@ -51,6 +51,7 @@ struct ps_roster_conf {
     const char *const *options;         /* further options of the engine host */
     size_t options_n;
     const char *tmp;              /* where hosts keep their directories */
+    const char *files;            /* where they put derived files that are many; NULL: in memory */
     unsigned slots;               /* of the worker */
     struct ps_launcher *launcher; /* NULL when not started as root */
     bool still;                   /* changes of files are not looked for */

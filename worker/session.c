@@ -19,7 +19,7 @@ static uint64_t soonest_ms(const struct ps_session *self, uint64_t now_ms, uint6
     uint64_t due_ms = PS_MIN(peer_ms, ps_roster_due_ms(self->roster));
 
     if (self->ready)
-        due_ms = PS_MIN(due_ms, ps_cache_due_ms(self->cache));
+        due_ms = PS_MIN(PS_MIN(due_ms, ps_cache_due_ms(self->cache)), ps_keeper_due_ms(self->keeper, now_ms));
     else if (self->welcome)
         due_ms = PS_MIN(due_ms, now_ms + WAIT_MS);
     if (self->draining)
@@ -88,7 +88,7 @@ static bool drained(const struct ps_session *self)
         return true;
     if (ps_slots_running(self->slots) > 0)
         return false;
-    return ps_results_n(self->results) == 0 || !ps_peer_is_open(self->peer);
+    return ps_results_n(self->results) + ps_keeper_n(self->keeper) == 0 || !ps_peer_is_open(self->peer);
 }
 
 /* Cut off from the broker, or stopped, for so long that it has given our leases up: what waits here is not begun any
@@ -155,6 +155,7 @@ static int make_parts(struct ps_session *self, const struct ps_session_conf *con
     io.context = self;
     if ((error = ps_cache_new(&self->cache, &cache)) ||
         (error = ps_results_new(&self->results, PS_WINDOW_MAX)) ||
+        (error = ps_keeper_new(&self->keeper, PS_WINDOW_MAX)) ||
         (error = ps_slots_new(&self->slots, (unsigned)settings->slots, self->window, &io)) ||
         (error = ps_beat_new(&self->beat, &conf->where)))
         return error;
@@ -211,6 +212,7 @@ void ps_session_free(struct ps_session **self_p)
     ps_beat_free(&self->beat);
     ps_slots_free(&self->slots);
     ps_results_free(&self->results);
+    ps_keeper_free(&self->keeper);
     ps_cache_free(&self->cache);
     free(self);
 }

@@ -8,6 +8,7 @@
 #include "proto/peer/beat.h"
 #include "proto/peer/peer.h"
 #include "worker/cache.h"
+#include "worker/keeper.h"
 #include "worker/results.h"
 #include "worker/roster.h"
 #include "worker/session.h"
@@ -34,14 +35,16 @@ struct ps_session {
     struct ps_slots *slots;
     struct ps_cache *cache;
     struct ps_results *results;
-    int typer;            /* number of the engine `type`, -1: not here */
-    uint32_t window;      /* W: leases at most, while nothing presses */
-    uint32_t credit;      /* leases at most, as the broker knows it */
-    uint64_t now_us;      /* monotonic, of this turn */
-    bool peer_woke;       /* the peer has something, in this turn */
-    bool roster_woke;     /* the engines have */
-    uint64_t started_us;  /* monotonic, of the session's begin */
-    uint64_t boot;        /* the broker's */
+    struct ps_keeper *keeper; /* results whose files are on their way */
+    int typer;                /* number of the engine `type`, -1: not here */
+    uint32_t window;          /* W: leases at most, while nothing presses */
+    uint32_t credit;          /* leases at most, as the broker knows it */
+    uint64_t now_us;          /* monotonic, of this turn */
+    bool peer_woke;           /* the peer has something, in this turn */
+    bool roster_woke;         /* the engines have */
+    uint64_t started_us;      /* monotonic, of the session's begin */
+    uint64_t boot;            /* the broker's */
+    uint64_t id;              /* of our session with it */
     uint32_t dead_ms;     /* the broker's word: silence after which a worker counts as gone; 0 before it */
     uint64_t alone_us;    /* monotonic; without a session until then, what waits is given back; 0: not so */
     uint64_t late_ms;     /* this turn began so much too late: we were stopped */
@@ -65,7 +68,8 @@ struct ps_session {
 static inline bool ps_session_is_full(const struct ps_session *self)
 {
     return ps_results_bytes(self->results) > PS_SESSION_RESULT_BYTES ||
-           ps_results_n(self->results) + self->window >= PS_WINDOW_MAX;
+           ps_keeper_bytes(self->keeper) > PS_KEEPER_BYTES ||
+           ps_results_n(self->results) + ps_keeper_n(self->keeper) + self->window >= PS_WINDOW_MAX;
 }
 
 /* ---- talk.c: with the broker ---- */
@@ -83,7 +87,7 @@ extern const struct ps_slots_io ps_work_io; /* for slots; context is the session
 void ps_work_take(struct ps_session *self, const struct ps_msg_JOB *msg);
 /* Handles what engines did, a bounded piece. */
 void ps_work_engines(struct ps_session *self);
-/* Moves cache and slots on. */
+/* Moves cache, slots and results with files on. */
 void ps_work_step(struct ps_session *self);
 
 /* ---- orders.c: what operators want done with engines ---- */

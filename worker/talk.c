@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -19,9 +20,10 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
 {
     ps_log(PS_LOG_INFO, resumed ? "session-resumed" : "session-opened",
            "session=%" PRIu64 " boot=%" PRIu64 "%s held=%zu results=%zu", msg->session, msg->boot,
-           self->boot != 0 && self->boot != msg->boot ? " broker=new" : "", ps_slots_held(self->slots),
-           ps_results_n(self->results));
+           self->boot != 0 && self->boot != msg->boot ? " broker=new" : "",
+           ps_slots_held(self->slots) + ps_keeper_n(self->keeper), ps_results_n(self->results));
     self->boot = msg->boot;
+    self->id = msg->session;
     self->dead_ms = msg->dead_ms;
     self->alone_us = 0;
     self->welcome = true;
@@ -31,6 +33,7 @@ static void opened(struct ps_session *self, const struct ps_msg_WELCOME *msg, bo
         ps_beat_session(self->beat, msg->session, msg->token.at, msg->beat_ms);
     ps_cache_rewind(self->cache);
     ps_results_unsend(self->results);
+    ps_keeper_rewind(self->keeper);
     self->running_changed = true;
 }
 
@@ -60,16 +63,28 @@ static void refused(struct ps_session *self, const struct ps_msg_REFUSED *msg)
 
 /* ---- messages ---- */
 
+static bool names(const struct ps_part_lease_ref *ref, const struct ps_msg_RESULT *result)
+{
+    return result && (ref->boot == 0 || (result->boot == ref->boot && result->seq == ref->seq));
+}
+
+static void forget_held(struct ps_session *self, uint64_t job)
+{
+    if (ps_keeper_forget(self->keeper, job))
+        self->running_changed = true;
+}
+
 static void cancel(struct ps_session *self, const struct ps_msg_CANCEL *msg)
 {
     struct ps_list_lease_ref cursor = msg->leases;
     struct ps_part_lease_ref ref;
 
     while (ps_lease_ref_next(&cursor, &ref)) {
-        const struct ps_msg_RESULT *result = ps_results_find(self->results, ref.job);
         (void)ps_slots_cancel(self->slots, ref.boot, ref.seq, ref.job); /* it may have ended by itself */
-        if (result && (ref.boot == 0 || (result->boot == ref.boot && result->seq == ref.seq)))
+        if (names(&ref, ps_results_find(self->results, ref.job)))
             (void)ps_results_forget(self->results, ref.job); /* found just now */
+        if (names(&ref, ps_keeper_find(self->keeper, ref.job)))
+            forget_held(self, ref.job);
     }
 }
 
@@ -80,7 +95,8 @@ static void committed(struct ps_session *self, const struct ps_msg_COMMITTED *ms
     struct ps_part_lease_ref ref;
 
     while (ps_lease_ref_next(&cursor, &ref)) {
-        (void)ps_results_forget(self->results, ref.job);   /* may have come twice */
+        (void)ps_results_forget(self->results, ref.job); /* may have come twice */
+        forget_held(self, ref.job);
         (void)ps_slots_cancel(self->slots, 0, 0, ref.job); /* mostly it is not there any more */
     }
 }
@@ -108,6 +124,12 @@ static void handle(struct ps_session *self, const struct ps_msg *msg, struct ps_
         break;
     case PS_MSG_ORDER:
         ps_orders_take(self, &msg->ORDER);
+        break;
+    case PS_MSG_WANT:
+        ps_keeper_want(self->keeper, &msg->WANT, now_ms(self));
+        break;
+    case PS_MSG_KEPT:
+        ps_keeper_kept(self->keeper, &msg->KEPT);
         break;
     case PS_MSG_PULSE:
         break;
@@ -151,7 +173,8 @@ void ps_talk_listen(struct ps_session *self)
 
 static uint32_t credit_now(const struct ps_session *self)
 {
-    size_t held = ps_slots_held(self->slots); /* what is reported does not count: the broker has it */
+    size_t held = ps_slots_held(self->slots) +
+                  ps_keeper_n(self->keeper); /* what is reported does not count: the broker has it */
 
     if (self->draining)
         return 0;
@@ -162,9 +185,16 @@ static uint32_t credit_now(const struct ps_session *self)
 
 static size_t list_held(const struct ps_session *self, struct ps_part_held *ret_held)
 {
+    const struct ps_msg_RESULT *result = NULL;
     const struct ps_job *job = NULL;
     size_t n = 0;
 
+    while (n < PS_WINDOW_MAX && (result = ps_keeper_next(self->keeper, result)))
+        ret_held[n++] = (struct ps_part_held){.boot = result->boot,
+                                              .seq = result->seq,
+                                              .job = result->job,
+                                              .engine = result->engine,
+                                              .running = true};
     while (n < PS_WINDOW_MAX && (job = ps_slots_next(self->slots, job)))
         ret_held[n++] = (struct ps_part_held){
             .boot = job->boot,
@@ -281,6 +311,40 @@ static void say_fetches(struct ps_session *self)
     }
 }
 
+static void say_keeps(struct ps_session *self)
+{
+    struct ps_msg msg = {.id = PS_MSG_KEEP};
+
+    /* One that can't be put is said again after PS_KEEPER_RETRY_MS. */
+    while (room(self) && ps_keeper_next_keep(self->keeper, now_ms(self), msg.KEEP.sha256, &msg.KEEP.size))
+        if (ps_peer_put(self->peer, &msg))
+            return;
+}
+
+static void say_pieces(struct ps_session *self)
+{
+    static uint8_t data[PS_CHUNK_MAX]; /* one thread, one session */
+    struct ps_keeper_piece piece;
+
+    while (room(self) && ps_keeper_next_piece(self->keeper, &piece)) {
+        struct ps_msg msg = {.id = PS_MSG_PIECE, .PIECE = {.peer = self->id, .offset = piece.offset}};
+        int error = ps_file_pread_all(piece.fd, data, piece.len, piece.at);
+        memcpy(msg.PIECE.sha256, piece.sha256, PS_SHA256_BYTES);
+        if (!error)
+            error = ps_peer_put_carrying(self->peer, &msg, data, piece.len);
+        if (error == PS_ERR_IO || error == PS_ERR_CORRUPT) {
+            /* Our own disk: it will not get better, and the result is not to wait for ever. */
+            struct ps_msg_KEPT never = {.reason = PS_BYTES_LIT("the worker can't read it any more")};
+            memcpy(never.sha256, piece.sha256, PS_SHA256_BYTES);
+            ps_keeper_kept(self->keeper, &never);
+        } else if (error) {
+            return;
+        } else {
+            ps_keeper_sent(self->keeper, &piece);
+        }
+    }
+}
+
 /* What the codec refuses is a mistake of ours: a plain failure goes instead, so that the job ends. */
 static int put_result(struct ps_session *self, const struct ps_msg_RESULT *result)
 {
@@ -292,6 +356,7 @@ static int put_result(struct ps_session *self, const struct ps_msg_RESULT *resul
     ps_log(PS_LOG_ERROR, "result-not-encoded", "job=%" PRIu64 " why=%s", result->job,
            PS_LOGQ(ps_err_text(error)));
     msg.RESULT.outcome = PS_OUTCOME_FAILURE;
+    msg.RESULT.files = (struct ps_list_file){0};
     msg.RESULT.label = msg.RESULT.type = msg.RESULT.traits = (struct ps_bytes){NULL, 0};
     msg.RESULT.reason = PS_BYTES_LIT("the worker could not encode what the engine found");
     return ps_peer_put(self->peer, &msg);
@@ -307,7 +372,8 @@ static void say_results(struct ps_session *self)
 
 static void name_running(struct ps_session *self)
 {
-    struct ps_part_lease_ref running[PS_SLOTS_MAX];
+    static struct ps_part_lease_ref running[PS_WINDOW_MAX + PS_SLOTS_MAX]; /* one thread, one session */
+    const struct ps_msg_RESULT *result = NULL;
     size_t n = 0;
 
     for (unsigned i = 0; i < self->settings->slots; i++) {
@@ -315,6 +381,10 @@ static void name_running(struct ps_session *self)
         if (job && job->state == PS_JOB_RUNNING && !job->typing && self->have[i])
             running[n++] = (struct ps_part_lease_ref){.boot = job->boot, .seq = job->seq, .job = job->job};
     }
+    /* Not over before their files are kept. */
+    while (n < PS_WINDOW_MAX && (result = ps_keeper_next(self->keeper, result)))
+        running[n++] =
+            (struct ps_part_lease_ref){.boot = result->boot, .seq = result->seq, .job = result->job};
     if (ps_beat_running(self->beat, running, n) == 0)
         self->running_changed = false;
 }
@@ -335,5 +405,7 @@ void ps_talk_say(struct ps_session *self)
     ps_orders_say(self);
     say_credit(self);
     say_results(self);
+    say_keeps(self);
+    say_pieces(self);
     say_fetches(self);
 }

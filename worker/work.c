@@ -78,6 +78,19 @@ static void report(void *context, const struct ps_job *job, const void *finished
     result.traits = (struct ps_bytes){(const uint8_t *)host->traits, host->traits_len};
     result.run_us = host->run_us;
     result.cpu_us = host->cpu_us;
+    if (host->files_n == 0) {
+        keep(self, &result);
+        return;
+    }
+    int error = ps_keeper_put(self->keeper, &result, host->files, host->files_n, host->files_fd);
+    self->running_changed = true;
+    if (!error)
+        return;
+    ps_log(PS_LOG_ERROR, "files-dropped", "job=%" PRIu64 " why=%s", result.job, PS_LOGQ(ps_err_text(error)));
+    result.outcome = result.outcome == PS_OUTCOME_MALICIOUS || result.outcome == PS_OUTCOME_SUSPICIOUS
+                         ? result.outcome
+                         : PS_OUTCOME_FAILURE;
+    result.reason = PS_BYTES_LIT("the worker had no room for the files that the engine derived");
     keep(self, &result);
 }
 
@@ -185,6 +198,7 @@ static void answer(struct ps_session *self, uint64_t seq, uint64_t job, struct p
 static bool ask_for(struct ps_session *self, const struct ps_part_lease *lease, struct ps_job_ask *ret_ask)
 {
     if (ps_results_rebind(self->results, lease->job, self->boot, lease->seq) ||
+        ps_keeper_rebind(self->keeper, lease->job, self->boot, lease->seq) ||
         ps_slots_rebind(self->slots, lease->job, self->boot, lease->seq))
         return false;
 
@@ -317,9 +331,24 @@ void ps_work_engines(struct ps_session *self)
         handle(self, &event);
 }
 
+/* Their files are safe, or never will be: now they are results like others. */
+static void let_go_kept(struct ps_session *self)
+{
+    const struct ps_msg_RESULT *result;
+
+    while ((result = ps_keeper_settled(self->keeper))) {
+        uint64_t job = result->job;
+        keep(self, result);
+        (void)ps_keeper_forget(self->keeper, job); /* it is there */
+        self->running_changed = true;
+    }
+}
+
 void ps_work_step(struct ps_session *self)
 {
     struct ps_sample *failed;
+
+    let_go_kept(self);
 
     while ((failed = ps_cache_next_failed(self->cache)))
         ps_slots_sample(self->slots, failed);

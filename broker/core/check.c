@@ -201,6 +201,7 @@ static const char *check_session(const struct ps_core *core, uint32_t number, st
     for (uint32_t at = session->fetch_first; at; at = ps_fetch_at(core, at)->next, fetch_n++)
         flight_bytes += ps_fetch_at(core, at)->asked;
     REQUIRE(session->fetch_n == fetch_n && session->flight_bytes == flight_bytes);
+    REQUIRE(session->asked_bytes <= PS_KEEP_ASKED_MAX);
     REQUIRE(flight_bytes <= core->options.transfer_bytes);
     REQUIRE(session->wants || !ps_transfer_next(core, session));
     sums->flight_bytes += flight_bytes;

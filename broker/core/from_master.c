@@ -108,6 +108,16 @@ static void on_order(struct ps_core *core, uint32_t session, const struct ps_eve
                         .text = PS_BYTES_LIT("the worker is not connected")));
 }
 
+static void on_keeping(struct ps_core *core, uint32_t session, const struct ps_event *event)
+{
+    if (core->master != session)
+        core->dropped_chunks_n++;
+    else if (event->msg->id == PS_MSG_WANT)
+        ps_keep_want(core, event);
+    else
+        ps_keep_kept(core, event);
+}
+
 static void on_bye(struct ps_core *core, uint32_t session, const struct ps_event *event)
 {
     ps_session_end(core, session, PS_END_CLEAN, "said BYE");
@@ -136,6 +146,10 @@ void ps_from_master(struct ps_core *core, uint32_t session, const struct ps_even
         break;
     case PS_MSG_ORDER:
         on_order(core, session, event);
+        break;
+    case PS_MSG_WANT:
+    case PS_MSG_KEPT:
+        on_keeping(core, session, event);
         break;
     case PS_MSG_BYE:
         on_bye(core, session, event);

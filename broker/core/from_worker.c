@@ -263,6 +263,12 @@ void ps_from_worker(struct ps_core *core, uint32_t session, const struct ps_even
     case PS_MSG_ORDERED:
         on_ordered(core, session, event);
         break;
+    case PS_MSG_KEEP:
+        ps_keep_said(core, session, &event->msg->KEEP);
+        break;
+    case PS_MSG_PIECE:
+        ps_keep_piece(core, session, event);
+        break;
     case PS_MSG_READY:
         on_ready(core, session, event);
         break;

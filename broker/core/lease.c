@@ -230,8 +230,11 @@ static void look_at(struct ps_core *core, struct ps_lease *lease)
 {
     struct ps_session *session = ps_session_at(core, lease->session);
     uint64_t stall_ms = ps_session_stall_ms(session), next = PS_MIN(lease->hard_ms, stall_ms);
+    uint64_t keeps_ms = ps_keep_until_ms(core, lease);
 
-    if (ps_lease_running(core, lease)) {
+    if (ps_lease_running(core, lease) && keeps_ms) {
+        ps_heap_move(&core->due, &lease->due, keeps_ms);
+    } else if (ps_lease_running(core, lease)) {
         session->lost_n++;
         ps_lease_over(core, number_of(core, lease), PS_LIFE_LOSE,
                       &(struct ps_life){.tell = true, .reason = "ran far beyond its time"});

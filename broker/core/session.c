@@ -162,6 +162,7 @@ static void resume(struct ps_core *core, uint32_t number, uint32_t peer, const s
     /* Until READY tells what arrived and what is still wanted, nothing new goes there. */
     session->ready = false;
     ps_transfer_clear(core, number);
+    ps_keep_clear(core, number);
     attach(core, number, peer);
     ps_session_heard(core, number);
     welcome(core, number, hello, true);

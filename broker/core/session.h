@@ -74,6 +74,8 @@ struct ps_session {
     bool refs_listed;
     uint32_t fetch_first, fetch_last, fetch_n; /* pieces it asked for */
     uint32_t flight_bytes;                     /* asked of the master and not passed on */
+    uint32_t asked_bytes;                      /* of derived files: asked of it and not come */
+    uint64_t keep_ms;                          /* when it last spoke of one; core time; 0: never */
     bool wants;                                /* stands in the queue of those that may ask for a piece */
     uint32_t want_prev, want_next;             /* there */
 };

@@ -10,6 +10,7 @@
 #include "broker/core/fleet.h"
 #include "broker/core/index.h"
 #include "broker/core/job.h"
+#include "broker/core/keep.h"
 #include "broker/core/lease.h"
 #include "broker/core/licence.h"
 #include "broker/core/life.h"

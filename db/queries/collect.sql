@@ -31,6 +31,20 @@ from unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::integer[], $5::inte
 where job.id = u.id and job.final is null
 returning job.id, job.engine_id;
 
+-- The files of results that became final just now; what they name stays in the store.
+-- name: collect_artifacts
+with given as (
+    select u.job_id, u.position, u.picture, u.size, u.sha256, u.name, u.mime
+    from unnest($1::bigint[], $2::smallint[], $3::boolean[], $4::bigint[], $5::bytea[], $6::text[], $7::text[])
+        as u (job_id, position, picture, size, sha256, name, mime)
+),
+named as (
+    update artifact_file set named = true where sha256 in (select sha256 from given) and not named
+)
+insert into artifact (job_id, position, picture, size, sha256, name, mime)
+select job_id, position, picture, size, sha256, name, mime from given
+on conflict do nothing;
+
 -- name: collect_lost
 update job
 set lost = greatest(job.lost, u.lost)

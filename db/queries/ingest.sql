@@ -146,6 +146,14 @@ from unnest($1::bigint[], $2::bigint[]) as n(parent_id, id)
 join scan s on s.id = n.parent_id;
 
 -- name: ingest_backfill_job
+with carried as (
+    insert into artifact (job_id, position, picture, size, sha256, name, mime)
+    select n.id * 256 + (a.job_id & 255), a.position, a.picture, a.size, a.sha256, a.name, a.mime
+    from unnest($1::bigint[], $2::bigint[]) as n(parent_id, id)
+    join job j on j.id >= n.parent_id * 256 and j.id < n.parent_id * 256 + 256
+    join artifact a on a.job_id = j.id
+    where j.engine_id <> $3::smallint
+)
 insert into job (id, engine_id, required, counted, cached, outcome, run_ms, build_id, worker_id, wait_us, run_us,
                  cpu_us, final, label, reason, traits)
 select n.id * 256 + (j.id & 255), j.engine_id, j.required, j.counted, true, j.outcome, j.run_ms, j.build_id,

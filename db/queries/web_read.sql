@@ -84,11 +84,18 @@ where m.id = $1::bigint
 -- Judges first.
 -- name: web_read_results
 select j.id, e.name, e.kind, j.outcome, j.counted, j.required, j.cached, j.label, j.reason, b.version, b.definitions,
-       b.origin, w.name, j.wait_us, j.run_us, j.cpu_us, j.final, j.lost, j.traits
+       b.origin, w.name, j.wait_us, j.run_us, j.cpu_us, j.final, j.lost, j.traits, f.files
 from job j
 join engine e on e.id = j.engine_id
 left join engine_build b on b.id = j.build_id
 left join worker_name w on w.id = j.worker_id
+left join lateral (
+    select json_agg(json_build_object('name', a.name, 'mime', a.mime, 'size', a.size,
+                                      'sha256', encode(a.sha256, 'hex'), 'picture', a.picture)
+                    order by a.position) as files
+    from artifact a
+    where a.job_id = j.id
+) f on true
 where j.id >= $1::bigint * 256 and j.id < $1::bigint * 256 + 256
 order by e.kind, e.name;
 
@@ -137,3 +144,16 @@ where s.id = $1::bigint
   and exists (select from submission m
               where m.sample_id = s.sample_id
                 and (m.visibility = 0 or m.owner_id = $2::bigint or (m.visibility = 1 and m.team_id = $3::bigint)));
+
+-- A derived file that the caller may see the report of, by its newest name.
+-- $1 sha256, $2 account, $3 team
+-- name: web_read_artifact
+select a.name, a.mime, a.picture, a.size
+from artifact a
+join scan s on s.id = a.job_id / 256
+where a.sha256 = $1::bytea
+  and exists (select from submission m
+              where m.sample_id = s.sample_id
+                and (m.visibility = 0 or m.owner_id = $2::bigint or (m.visibility = 1 and m.team_id = $3::bigint)))
+order by a.job_id desc
+limit 1;

@@ -24,7 +24,8 @@ extern const struct crashy_command crashy_bombs[]; /* bombs.c: memory, disk, pro
 extern const struct crashy_command crashy_reach[]; /* reach.c: files, network, other processes */
 extern const struct crashy_command
     crashy_kernel[]; /* kernel.c: what opens more of the kernel, or more rights */
-extern const struct crashy_command crashy_lies[]; /* lies.c: reports, true and false */
+extern const struct crashy_command crashy_lies[];  /* lies.c: reports, true and false */
+extern const struct crashy_command crashy_files[]; /* files.c: derived files */
 
 /* A wall that holds is undetected with errno's text as the reason, one that doesn't is malicious with that label. */
 enum ps_found crashy_held(struct scan *scan);

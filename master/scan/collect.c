@@ -126,6 +126,7 @@ static bool simplify(struct ps_finding *f)
     f->outcome = PS_OUTCOME_FAILURE;
     f->counted = false;
     f->reason = "the engine's answer could not be stored";
+    f->files_n = 0;
     f->label = f->type = f->traits = f->version = f->definitions = f->origin = f->worker = "";
     return true;
 }

@@ -275,14 +275,15 @@ static void take_seqs(struct ps_commit *self, const PGresult *rows)
 /* Second half: what follows from the results. */
 static int write_scans(struct ps_commit *self, struct ps_error *reterr)
 {
-    COMMIT_ARRAYS struct commit_arrays pending, verdicts, missing, poison;
-    size_t pending_n, missing_n, poison_n, n = 0, verdicts_at = SIZE_MAX;
-    struct ps_pg_step steps[4] = {0};
+    COMMIT_ARRAYS struct commit_arrays pending, verdicts, missing, poison, artifacts;
+    size_t pending_n, missing_n, poison_n, artifacts_n, n = 0, verdicts_at = SIZE_MAX;
+    struct ps_pg_step steps[5] = {0};
 
     put_pending(self, &pending, &pending_n);
     put_verdicts(self, &verdicts);
     commit_put_missing(self, &missing, &missing_n);
     commit_put_poison(self, &poison, &poison_n);
+    commit_put_artifacts(self, &artifacts, &artifacts_n);
     if (pending_n > 0)
         steps[n++] = (struct ps_pg_step){.query = PS_Q_COLLECT_PENDING, .params = &pending.params};
     if (self->sums_n > 0) {
@@ -293,6 +294,8 @@ static int write_scans(struct ps_commit *self, struct ps_error *reterr)
         steps[n++] = (struct ps_pg_step){.query = PS_Q_COLLECT_MISSING, .params = &missing.params};
     if (poison_n > 0)
         steps[n++] = (struct ps_pg_step){.query = PS_Q_COLLECT_POISON, .params = &poison.params};
+    if (artifacts_n > 0)
+        steps[n++] = (struct ps_pg_step){.query = PS_Q_COLLECT_ARTIFACTS, .params = &artifacts.params};
     if (n == 0)
         return 0;
 

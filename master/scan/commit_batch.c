@@ -222,3 +222,27 @@ void commit_put_poison(const struct ps_commit *self, struct commit_arrays *ret, 
             (*ret_n)++;
         }
 }
+
+void commit_put_artifacts(const struct ps_commit *self, struct commit_arrays *ret, size_t *ret_n)
+{
+    static const enum ps_pg_type types[] = {PS_PG_INT8,  PS_PG_INT2, PS_PG_BOOL, PS_PG_INT8,
+                                            PS_PG_BYTEA, PS_PG_TEXT, PS_PG_TEXT};
+
+    commit_arrays_init(ret, types, PS_ARRAY_N(types));
+    *ret_n = 0;
+    for (size_t i = 0; i < self->entries_n; i++) {
+        const struct ps_finding *f = self->entries[i].finding;
+        if (!self->entries[i].fresh)
+            continue;
+        for (size_t n = 0; n < f->files_n; n++, (*ret_n)++) {
+            const struct ps_derived *file = &f->files[n];
+            ps_pg_array_i64(&ret->at[0], clamp(f->job));
+            ps_pg_array_i16(&ret->at[1], (int16_t)n);
+            ps_pg_array_bool(&ret->at[2], file->picture);
+            ps_pg_array_i64(&ret->at[3], clamp(file->size));
+            ps_pg_array_bytes(&ret->at[4], file->sha256, PS_SHA256_BYTES);
+            ps_pg_array_text(&ret->at[5], file->name);
+            put_text(&ret->at[6], file->mime);
+        }
+    }
+}

@@ -66,6 +66,7 @@ void commit_put_lost(const struct ps_commit *self, struct commit_arrays *ret);
 void commit_put_scan_ids(const struct ps_commit *self, struct commit_arrays *ret);
 void commit_put_missing(const struct ps_commit *self, struct commit_arrays *ret, size_t *ret_n);
 void commit_put_poison(const struct ps_commit *self, struct commit_arrays *ret, size_t *ret_n);
+void commit_put_artifacts(const struct ps_commit *self, struct commit_arrays *ret, size_t *ret_n);
 /* The entry of a job, or NULL. */
 struct entry *commit_entry_find(struct ps_commit *self, uint64_t job);
 

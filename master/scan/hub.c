@@ -16,6 +16,7 @@ static int make_line(struct ps_hub_line *line, unsigned broker, const char *name
     } boxes[] = {
         {&line->orders, PS_ORDERS_N}, {&line->settled, PS_SETTLED_N},   {&line->wishes, PS_WISHES_N},
         {&line->pieces, PS_PIECES_N}, {&line->mandates, PS_MANDATES_N},
+        {&line->replies, PS_REPLIES_N},
     };
 
     line->broker = broker;
@@ -48,7 +49,8 @@ int ps_hub_new(struct ps_hub **ret_self, const char *const *brokers, size_t brok
     if (self->stop_fd < 0)
         return ps_err_from_errno(errno);
     if ((r = ps_mailbox_new(&self->findings, PS_FINDINGS_N)) < 0 ||
-        (r = ps_mailbox_new(&self->news, PS_NEWS_N)) < 0)
+        (r = ps_mailbox_new(&self->news, PS_NEWS_N)) < 0 ||
+        (r = ps_mailbox_new(&self->words, PS_WORDS_N)) < 0)
         return r;
     for (unsigned i = 0; i < self->lines_n; i++)
         if ((r = make_line(&self->lines[i], i, brokers[i])) < 0)
@@ -67,6 +69,7 @@ static void free_line(struct ps_hub_line *line)
     ps_mailbox_free(&line->wishes, free);
     ps_mailbox_free(&line->pieces, free);
     ps_mailbox_free(&line->mandates, free);
+    ps_mailbox_free(&line->replies, free);
     ps_close_fd_p(&line->feed_fd);
     free(line->name);
 }
@@ -79,6 +82,7 @@ void ps_hub_free(struct ps_hub **self_p)
         return;
     ps_mailbox_free(&self->findings, ps_finding_free);
     ps_mailbox_free(&self->news, ps_news_free);
+    ps_mailbox_free(&self->words, free);
     for (unsigned i = 0; i < self->lines_n; i++)
         free_line(&self->lines[i]);
     ps_events_free(&self->events);

@@ -31,6 +31,7 @@ struct ps_hub_line {
     struct ps_mailbox *wishes;   /* struct ps_wish: link -> feed */
     struct ps_mailbox *pieces;   /* struct ps_piece: feed -> link */
     struct ps_mailbox *mandates; /* struct ps_mandate: the API's threads -> link */
+    struct ps_mailbox *replies;  /* struct ps_reply: keep -> link */
     int feed_fd;                 /* eventfd: a wish waits for feed, or room for its pieces */
     atomic_bool open;            /* a session is open */
     atomic_bool missed; /* something it brought or should hear was dropped: the session is to begin anew */
@@ -41,6 +42,7 @@ struct ps_hub_line {
 struct ps_hub {
     struct ps_mailbox *findings; /* struct ps_finding: links -> collect */
     struct ps_mailbox *news;     /* struct ps_news: all -> drive */
+    struct ps_mailbox *words;    /* struct ps_word: links -> keep */
     struct ps_hub_line lines[PS_BROKERS_MAX];
     unsigned lines_n;
     int stop_fd; /* eventfd: readable for ever once the threads shall end */

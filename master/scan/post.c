@@ -11,6 +11,7 @@ struct ps_news ps_news_look = {.kind = PS_NEWS_LOOK};
 /* The texts of a finding, gathered before they are copied into its block. */
 struct texts {
     struct ps_bytes engine, label, reason, type, version, definitions, origin, worker, traits;
+    struct ps_list_file files;
 };
 
 static const char *copy_text(char **at, struct ps_bytes text)
@@ -24,16 +25,44 @@ static const char *copy_text(char **at, struct ps_bytes text)
     return to;
 }
 
+/* Bytes that copies of the files take. */
+static size_t files_bytes(struct ps_list_file list)
+{
+    size_t total = list.n * sizeof(struct ps_derived);
+    struct ps_part_file file;
+
+    while (ps_file_next(&list, &file))
+        total += file.name.len + file.mime.len + 2;
+    return total;
+}
+
+static void copy_files(struct ps_finding *self, char *at, struct ps_list_file list)
+{
+    struct ps_derived *files = (struct ps_derived *)(void *)(self + 1); /* first behind it, so aligned */
+    struct ps_part_file file;
+
+    self->files = files;
+    while (ps_file_next(&list, &file)) {
+        struct ps_derived *to = &files[self->files_n++];
+        to->size = file.size;
+        to->picture = file.picture;
+        memcpy(to->sha256, file.sha256, PS_SHA256_BYTES);
+        to->name = copy_text(&at, file.name);
+        to->mime = copy_text(&at, file.mime);
+    }
+}
+
 static struct ps_finding *finding_alloc(const struct texts *t)
 {
-    size_t texts_n = t->engine.len + t->label.len + t->reason.len + t->type.len + t->version.len +
-                     t->definitions.len + t->origin.len + t->worker.len + t->traits.len + 9;
-    struct ps_finding *self = ps_alloc(1, sizeof(*self) + texts_n);
+    size_t files_n = files_bytes(t->files), texts_n = t->engine.len + t->label.len + t->reason.len +
+                                                      t->type.len + t->version.len + t->definitions.len +
+                                                      t->origin.len + t->worker.len + t->traits.len + 9;
+    struct ps_finding *self = ps_alloc(1, sizeof(*self) + files_n + texts_n);
 
     if (!self)
         return NULL;
-    char *at = (char *)(self + 1);
-    self->bytes = sizeof(*self) + texts_n;
+    char *at = (char *)(self + 1) + t->files.n * sizeof(struct ps_derived);
+    self->bytes = sizeof(*self) + files_n + texts_n;
     self->engine = copy_text(&at, t->engine);
     self->label = copy_text(&at, t->label);
     self->reason = copy_text(&at, t->reason);
@@ -44,6 +73,7 @@ static struct ps_finding *finding_alloc(const struct texts *t)
     self->worker = copy_text(&at, t->worker);
     self->traits = copy_text(&at, t->traits);
     self->traits_len = t->traits.len;
+    copy_files(self, at, t->files);
     return self;
 }
 
@@ -70,6 +100,7 @@ static int result_new(struct ps_finding **ret_self, const struct ps_msg_RESULT *
         .origin = result->origin,
         .worker = result->worker,
         .traits = result->traits,
+        .files = result->files,
     };
 
     *ret_bad_traits = result->traits.len > 0 && !is_object(result->traits);

@@ -7,7 +7,9 @@
  *   drive -> link     struct ps_order     a SUBMIT
  *   collect -> link   struct ps_news      the same settled jobs, for COMMITTED
  *   link -> feed      struct ps_wish      a FETCH
- *   feed -> link      struct ps_piece     a CHUNK or GONE */
+ *   feed -> link      struct ps_piece     a CHUNK or GONE
+ *   link -> keep      struct ps_word      a KEEP or PIECE
+ *   keep -> link      struct ps_reply     a WANT or KEPT */
 #ifndef PS_MASTER_SCAN_POST_H
 #define PS_MASTER_SCAN_POST_H
 
@@ -27,8 +29,19 @@
 #define PS_SETTLED_N      256                  /* settled lists that wait for link; over it collect waits */
 #define PS_WISHES_N       4096 /* FETCHes that wait for feed; over it the worker is told GONE */
 #define PS_PIECES_N       32   /* CHUNKs that wait for link; over it feed waits */
+#define PS_WORDS_N        8192 /* KEEPs and PIECEs that wait for keep; over it they are dropped, and come again */
+#define PS_REPLIES_N \
+    8192 /* WANTs and KEPTs that wait for link; over it they are dropped, and asked for again */
 
 enum ps_finding_kind { PS_FINDING_RESULT, PS_FINDING_DECIDED, PS_FINDING_LOST };
+
+/* A file that an engine derived. */
+struct ps_derived {
+    const char *name, *mime; /* never NULL, NUL-terminated */
+    uint64_t size;
+    uint8_t sha256[PS_SHA256_BYTES];
+    bool picture;
+};
 
 /* Something about a job. Texts are never NULL, NUL-terminated, UTF-8, and lie in the same block. */
 struct ps_finding {
@@ -45,6 +58,8 @@ struct ps_finding {
     size_t traits_len; /* bytes of traits without the NUL */
     const char *engine, *label, *reason, *type, *version, *definitions, *origin, *worker;
     const char *traits; /* "" for none; checked to be a JSON object that PostgreSQL takes, else dropped */
+    const struct ps_derived *files; /* RESULT: that the engine derived; in the same block */
+    size_t files_n;
 };
 
 /* Makes a finding of a decoded message: RESULT, DECIDED or LOST. 0; PS_ERR_INVALID for an outcome that does not
@@ -119,6 +134,26 @@ struct ps_piece {
     char reason[PS_TEXT_MAX + 1]; /* "": a CHUNK */
     size_t len;                   /* bytes of data */
     uint8_t data[];
+};
+
+/* A worker has a file, or sends a piece of one. */
+struct ps_word {
+    uint64_t epoch; /* in which link took it */
+    unsigned broker;
+    bool piece; /* a PIECE; else a KEEP */
+    uint64_t peer, size, offset;
+    uint8_t sha256[PS_SHA256_BYTES];
+    size_t len; /* PIECE: bytes of data */
+    uint8_t data[];
+};
+
+/* A WANT, or a KEPT with its reason. */
+struct ps_reply {
+    uint64_t epoch, peer, offset;
+    uint32_t bytes;
+    bool kept;
+    uint8_t sha256[PS_SHA256_BYTES];
+    char reason[128]; /* KEPT: "" when it is */
 };
 
 #endif

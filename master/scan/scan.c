@@ -10,6 +10,7 @@
 #include "master/scan/drive.h"
 #include "master/scan/feed.h"
 #include "master/scan/hub.h"
+#include "master/scan/keep.h"
 #include "master/scan/leader.h"
 #include "master/scan/uplink.h"
 
@@ -18,6 +19,7 @@ struct ps_scan {
     struct ps_leader *leader;
     struct ps_collect *collect;
     struct ps_drive *drive;
+    struct ps_keep *keep;
     struct ps_feed *feeds[PS_BROKERS_MAX]; /* one a broker */
     struct ps_uplink *uplinks[PS_BROKERS_MAX];
     size_t brokers_n;
@@ -75,6 +77,8 @@ static int make_threads(struct ps_scan *self, const struct ps_scan_settings *s)
     if (r == 0)
         r = ps_collect_new(&self->collect, self->hub, s->conninfo, self->app);
     if (r == 0)
+        r = ps_keep_new(&self->keep, self->hub, s->conninfo, self->app);
+    if (r == 0)
         r = ps_drive_new(&self->drive, self->hub, s->conninfo, self->app, s->window, backfill);
     if (r == 0 && s->longest_run_ms)
         ps_drive_longest_run(self->drive, s->longest_run_ms);
@@ -125,6 +129,8 @@ int ps_scan_start(struct ps_scan *self, struct ps_error *reterr)
     if (r == 0)
         r = ps_collect_start(self->collect);
     if (r == 0)
+        r = ps_keep_start(self->keep);
+    if (r == 0)
         r = ps_drive_start(self->drive);
     if (r == 0)
         r = ps_leader_start(self->leader);
@@ -145,6 +151,7 @@ void ps_scan_stop(struct ps_scan *self)
         return;
     ps_hub_stop(self->hub);
     ps_drive_join(self->drive);
+    ps_keep_join(self->keep);
     for (size_t i = 0; i < self->brokers_n; i++)
         ps_feed_join(self->feeds[i]);
     ps_collect_join(self->collect);
@@ -167,6 +174,7 @@ void ps_scan_free(struct ps_scan **self_p)
     }
     ps_drive_free(&self->drive);
     ps_collect_free(&self->collect);
+    ps_keep_free(&self->keep);
     ps_leader_free(&self->leader);
     ps_hub_free(&self->hub);
     free(self);

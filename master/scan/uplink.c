@@ -148,7 +148,7 @@ static void hear_all(struct ps_uplink *self)
         case PS_PEER_NOTHING:
             return;
         case PS_PEER_MESSAGE:
-            uplink_hear(self, &msg);
+            uplink_hear(self, &msg, carried);
             break;
         case PS_PEER_OPENED:
             opened(self, &msg.WELCOME, false);
@@ -218,6 +218,7 @@ static void rest(struct ps_uplink *self, uint64_t until_ms, bool blocked)
         {.fd = open ? ps_mailbox_fd(self->line->orders) : -1, .events = POLLIN},
         {.fd = open ? ps_mailbox_fd(self->line->pieces) : -1, .events = POLLIN},
         {.fd = open ? ps_mailbox_fd(self->line->mandates) : -1, .events = POLLIN},
+        {.fd = open ? ps_mailbox_fd(self->line->replies) : -1, .events = POLLIN},
     };
     uint64_t ms = until_ms > now_ms ? PS_MIN(until_ms - now_ms, (uint64_t)REST_MS) : 0;
 
@@ -240,6 +241,8 @@ static void drop_unsayable(struct ps_uplink *self)
         free(message);
     while (ps_mailbox_take(self->line->mandates, &message, 1) == 1)
         free(message); /* its worker is gone from the fleet, which says so */
+    while (ps_mailbox_take(self->line->replies, &message, 1) == 1)
+        free(message);
     if (atomic_exchange(&self->line->pieces_full, false))
         ps_hub_signal(self->line->feed_fd);
     if (atomic_exchange(&self->line->orders_full, false))

@@ -36,6 +36,32 @@ static void hear_fetch(struct ps_uplink *self, const struct ps_msg_FETCH *fetch)
     ps_hub_signal(self->line->feed_fd);
 }
 
+/* A KEEP or PIECE. What finds no room is dropped: its worker says KEEP again. */
+static void hear_word(struct ps_uplink *self, const struct ps_msg *msg, struct ps_bytes carried)
+{
+    struct ps_word *word = ps_alloc(1, sizeof(*word) + carried.len);
+
+    if (!word)
+        return;
+    word->epoch = self->epoch;
+    word->broker = self->line->broker;
+    if (msg->id == PS_MSG_PIECE) {
+        word->piece = true;
+        word->peer = msg->PIECE.peer;
+        word->offset = msg->PIECE.offset;
+        word->len = carried.len;
+        memcpy(word->sha256, msg->PIECE.sha256, PS_SHA256_BYTES);
+        if (carried.len > 0)
+            memcpy(word->data, carried.at, carried.len);
+    } else {
+        word->peer = msg->KEEP.peer;
+        word->size = msg->KEEP.size;
+        memcpy(word->sha256, msg->KEEP.sha256, PS_SHA256_BYTES);
+    }
+    if (ps_mailbox_send(self->hub->words, word) < 0)
+        free(word);
+}
+
 static void miss(struct ps_uplink *self, const char *why)
 {
     if (!atomic_exchange(&self->line->missed, true))
@@ -98,7 +124,7 @@ static void hear_fleet(struct ps_uplink *self, const struct ps_msg_FLEET *word)
     ps_hub_tell_drive(self->hub, ps_news_new(PS_NEWS_FLEET, NULL, 0));
 }
 
-void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg)
+void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg, struct ps_bytes carried)
 {
     switch (msg->id) {
     case PS_MSG_RESULT:
@@ -114,6 +140,10 @@ void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg)
         break;
     case PS_MSG_FETCH:
         hear_fetch(self, &msg->FETCH);
+        break;
+    case PS_MSG_KEEP:
+    case PS_MSG_PIECE:
+        hear_word(self, msg, carried);
         break;
     case PS_MSG_FLEET:
         hear_fleet(self, &msg->FLEET);

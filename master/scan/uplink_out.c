@@ -7,6 +7,7 @@
 #define SETTLED_AT_ONCE 64
 #define ORDERS_AT_ONCE  256
 #define PIECES_AT_ONCE  16
+#define REPLIES_AT_ONCE 256
 #define ORDERS_BACKLOG  (4 * 1024 * 1024) /* no SUBMIT above this: results are to be told first */
 #define PIECES_BACKLOG  (1024 * 1024)     /* no piece above this: it would lie before what is urgent */
 
@@ -23,6 +24,7 @@ void uplink_forget(struct ps_uplink *self)
     ps_order_free(PS_TAKE(self->order));
     free(PS_TAKE(self->piece));
     free(PS_TAKE(self->mandate));
+    free(PS_TAKE(self->reply));
 }
 
 /* True: it is said, or will never be (the session is gone, or it makes no sense: then it was logged). */
@@ -88,6 +90,38 @@ static int put_piece(struct ps_uplink *self, const struct ps_piece *piece)
     msg.CHUNK.size = piece->size;
     memcpy(msg.CHUNK.sha256, piece->sha256, sizeof(msg.CHUNK.sha256));
     return ps_peer_put_carrying(self->peer, &msg, piece->data, piece->len);
+}
+
+static int put_reply(struct ps_uplink *self, const struct ps_reply *reply)
+{
+    struct ps_msg msg = {.id = reply->kept ? PS_MSG_KEPT : PS_MSG_WANT};
+
+    if (reply->kept) {
+        msg.KEPT.peer = reply->peer;
+        msg.KEPT.reason = ps_bytes_of(reply->reason);
+        memcpy(msg.KEPT.sha256, reply->sha256, PS_SHA256_BYTES);
+    } else {
+        msg.WANT.peer = reply->peer;
+        msg.WANT.offset = reply->offset;
+        msg.WANT.bytes = reply->bytes;
+        memcpy(msg.WANT.sha256, reply->sha256, PS_SHA256_BYTES);
+    }
+    return ps_peer_put(self->peer, &msg);
+}
+
+static bool say_replies(struct ps_uplink *self)
+{
+    for (int i = 0; i < REPLIES_AT_ONCE; i++) {
+        if (!self->reply)
+            self->reply = take_one(self->line->replies);
+        if (!self->reply)
+            return true;
+        if (self->reply->epoch == self->epoch &&
+            !said(put_reply(self, self->reply), self->reply->kept ? "KEPT" : "WANT"))
+            return false;
+        free(PS_TAKE(self->reply));
+    }
+    return true;
 }
 
 static bool say_settled(struct ps_uplink *self)
@@ -177,6 +211,6 @@ bool uplink_say(struct ps_uplink *self)
     if (self->grant_due)
         self->grant_due = !said(
             ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = self->epoch, .results = self->grant)), "GRANT");
-    return self->grant_due || !say_settled(self) || !say_mandates(self) || !say_orders(self) ||
+    return self->grant_due || !say_settled(self) || !say_replies(self) || !say_mandates(self) || !say_orders(self) ||
            !say_pieces(self);
 }

@@ -33,10 +33,11 @@ struct ps_uplink {
     struct ps_order *order;
     struct ps_piece *piece;
     struct ps_mandate *mandate;
+    struct ps_reply *reply;
 };
 
-/* uplink_in.c: one message of the broker's. */
-void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg);
+/* uplink_in.c: one message of the broker's, with the bytes that it carries. */
+void uplink_hear(struct ps_uplink *self, const struct ps_msg *msg, struct ps_bytes carried);
 /* uplink_out.c: puts what waits, as far as the peer's backlog has room. True when something is left that must wait for
  * the backlog. */
 bool uplink_say(struct ps_uplink *self);

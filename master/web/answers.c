@@ -124,9 +124,10 @@ static void set_caching(h2o_req_t *req)
 static void on_setup(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t **slot)
 {
     (void)filter;
+    /* A handler may have said something stricter. */
     for (size_t i = 0; i < PS_ARRAY_N(headers); i++)
         h2o_set_header_by_str(&req->pool, &req->res.headers, headers[i].name, strlen(headers[i].name), 1,
-                              headers[i].value, strlen(headers[i].value), 1);
+                              headers[i].value, strlen(headers[i].value), 0);
     set_caching(req);
     h2o_setup_next_ostream(req, reword(req, slot));
 }

@@ -23,6 +23,7 @@ static const struct ps_route routes[] = {
     {"GET", API "/samples/{}", 0, ps_get_sample},
     {"POST", API "/samples/{}/scans", PS_ROUTE_LEADER, ps_post_sample_scans},
     {"GET", API "/scans/{}", 0, ps_get_scan},
+    {"GET", API "/artifacts/{}", 0, ps_get_artifact},
     {"GET", API "/engines", 0, ps_get_engines},
     {"POST", API "/engines/{}/reload", PS_ROUTE_LEADER, ps_post_engine_reload},
     {"POST", API "/engines/{}/on", PS_ROUTE_LEADER, ps_post_engine_on},

@@ -40,6 +40,7 @@ void ps_get_submissions(struct ps_call *call);
 void ps_get_submission(struct ps_call *call);
 void ps_get_sample(struct ps_call *call);
 void ps_post_sample_scans(struct ps_call *call);
+void ps_get_artifact(struct ps_call *call);
 void ps_get_scan(struct ps_call *call);
 void ps_get_engines(struct ps_call *call);
 void ps_get_workers(struct ps_call *call);

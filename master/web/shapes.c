@@ -223,6 +223,14 @@ static json_t *duration_ms(const PGresult *result, int row, int col)
                                          : json_real((double)ps_row_i64(result, row, col) / 1000.0);
 }
 
+static json_t *files(const PGresult *result, int row, int col)
+{
+    struct ps_bytes text = ps_row_json(result, row, col);
+    json_t *json = text.len ? json_loadb((const char *)text.at, text.len, 0, NULL) : NULL;
+
+    return json_is_array(json) ? json : (json_decref(json), json_array());
+}
+
 static json_t *traits(const PGresult *result, int row, int col)
 {
     struct ps_bytes text = ps_row_json(result, row, col);
@@ -269,6 +277,7 @@ json_t *ps_shape_result(const PGresult *result, int row, int col)
     set(&shape, "finished_at", ps_shape_time(result, row, col + 16));
     set(&shape, "lost", number(result, row, col + 17));
     set(&shape, "traits", traits(result, row, col + 18));
+    set(&shape, "files", files(result, row, col + 19));
     return done(&shape);
 }
 

@@ -235,6 +235,25 @@ static void say_piece(struct world *w, uint32_t peer, enum ps_msg_id id)
     say(w, peer, &msg);
 }
 
+/* Files that were derived: KEEP, WANT, PIECE, KEPT. */
+static void say_keeping(struct world *w, uint32_t peer, unsigned what)
+{
+    struct ps_msg msg = {.id = (enum ps_msg_id)(PS_MSG_KEEP + what)};
+    uint64_t of = w->sessions[1 + byte(w) % PEERS];
+
+    if (msg.id == PS_MSG_KEEP) {
+        sha(w, msg.KEEP.sha256);
+    } else if (msg.id == PS_MSG_WANT) {
+        msg.WANT.peer = of;
+        msg.WANT.bytes = (uint32_t)byte(w) << (byte(w) % 25);
+    } else if (msg.id == PS_MSG_PIECE) {
+        msg.PIECE.peer = byte(w) % 4 ? w->sessions[peer] : of;
+    } else {
+        msg.KEPT.peer = of;
+    }
+    say(w, peer, &msg);
+}
+
 static void say_beat(struct world *w, uint32_t peer)
 {
     struct ps_part_lease_ref items[ITEMS_MAX];
@@ -269,6 +288,12 @@ static void say_something(struct world *w, uint32_t peer, unsigned what)
     case 5:
         say(w, peer, PS_MSG(OFFERS, .engines = {.items = offer, .n = offers(w, offer)}));
         break;
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+        say_keeping(w, peer, what - 8);
+        break;
     case 6:
         say(w, peer, PS_MSG(BYE, .reason = name(w)));
         break;
@@ -297,7 +322,7 @@ static void one_event(struct world *w)
     } else if (what < 20) {
         say_piece(w, peer, (enum ps_msg_id)(PS_MSG_FETCH + what - 17));
     } else if (what < 25) {
-        say_something(w, peer, byte(w) % 8);
+        say_something(w, peer, byte(w) % 12);
     } else {
         static const enum ps_event_kind kinds[] = {PS_EVENT_TURN, PS_EVENT_TURN, PS_EVENT_TICK, PS_EVENT_TICK,
                                                    PS_EVENT_GONE, PS_EVENT_FULL, PS_EVENT_BAD};

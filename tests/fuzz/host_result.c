@@ -5,15 +5,37 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "proto/codec.h"
+#include "worker/host/files.h"
 #include "worker/host/result.h"
 
 #define JOB 1
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Files lie one behind the other, with names that are names. */
+static void check_files(const struct ps_host_result *result)
+{
+    uint64_t at = 0;
+
+    if (result->files_n > PS_FILES_MAX)
+        abort();
+    for (size_t i = 0; i < result->files_n; i++) {
+        const struct ps_host_file *file = &result->files[i];
+
+        if (file->at != at || file->size > PS_FILE_MAX || !file->name[0] || strchr(file->name, '/') ||
+            !ps_utf8_valid(file->name, strlen(file->name)) || (file->size > 0 && result->files_fd < 0))
+            abort();
+        at += file->size;
+    }
+    if (at > PS_FILES_BYTES)
+        abort();
+}
+
 static void check(const struct ps_host_result *result)
 {
+    check_files(result);
     if (!ps_outcome_valid(result->outcome) || result->job != JOB || strlen(result->label) > PS_LABEL_MAX ||
         strlen(result->reason) > PS_TEXT_MAX || result->traits_len > PS_TRAITS_MAX)
         abort();
@@ -52,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ps_collect *collect = NULL;
     enum ps_fate fate;
 
-    if (size < 1 || ps_collect_new(&collect) != 0)
+    if (size < 1 || ps_collect_new(&collect, NULL) != 0)
         return 0;
     ps_collect_start(collect, JOB, data[0] & 1 ? PS_KIND_EVILNESS : PS_KIND_METADATA);
     fate = feed(collect, data + 1, size - 1);

@@ -1,8 +1,11 @@
 /* worker/host/result.c alone: one child's packets merged into one result. */
 #include "tests/unit/unit.h"
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "proto/codec.h"
+#include "worker/host/files.h"
 #include "worker/host/result.h"
 
 #define JOB 42
@@ -11,7 +14,7 @@ static int set_up(void **state)
 {
     struct ps_collect *collect = NULL;
 
-    assert_int_equal(ps_collect_new(&collect), 0);
+    assert_int_equal(ps_collect_new(&collect, NULL), 0);
     ps_collect_start(collect, JOB, PS_KIND_EVILNESS);
     *state = collect;
     return 0;
@@ -248,6 +251,123 @@ static void order_is_kept(void **state)
     assert_int_equal(ps_collect_take(*state, NULL), PS_COLLECT_BREACH);
 }
 
+static enum ps_collected file(struct ps_collect *self, bool picture, const char *name, const char *mime,
+                              uint64_t size)
+{
+    return ps_collect_take(self, PS_MSG(H_FILE, .job = JOB, .picture = picture, .name = ps_bytes_of(name),
+                                        .mime = ps_bytes_of(mime), .size = size));
+}
+
+static enum ps_collected bytes(struct ps_collect *self, const void *data, size_t len)
+{
+    return ps_collect_take(self, PS_MSG(H_BYTES, .job = JOB, .bytes = {data, len}));
+}
+
+static void files_are_collected_and_hashed(void **state)
+{
+    static uint8_t big[PS_CHUNK_MAX + 7];
+    uint8_t sha256[PS_SHA256_BYTES], *back = NULL;
+    const struct ps_host_result *result;
+
+    for (size_t i = 0; i < sizeof(big); i++)
+        big[i] = (uint8_t)(i * 7);
+    (void)have(*state);
+    assert_int_equal(file(*state, false, "../etc/pass\nwd", "text/plain", 5), PS_COLLECT_MORE);
+    assert_int_equal(bytes(*state, "hello", 5), PS_COLLECT_MORE);
+    assert_int_equal(file(*state, false, "..", "no mime", 0), PS_COLLECT_MORE);
+    assert_int_equal(file(*state, true, "c:\\x\\p.png", "image/png", sizeof(big)), PS_COLLECT_MORE);
+    assert_int_equal(bytes(*state, big, PS_CHUNK_MAX), PS_COLLECT_MORE);
+    assert_int_equal(bytes(*state, big + PS_CHUNK_MAX, 7), PS_COLLECT_MORE);
+    (void)done(*state, PS_OUTCOME_UNDETECTED, true);
+    result = finish(*state);
+    assert_int_equal(result->outcome, PS_OUTCOME_UNDETECTED);
+    assert_int_equal(result->files_n, 3);
+    assert_string_equal(result->files[0].name, "pass_wd");
+    assert_string_equal(result->files[0].mime, "text/plain");
+    assert_string_equal(result->files[1].name, "file");
+    assert_string_equal(result->files[1].mime, "");
+    assert_int_equal(result->files[1].size, 0);
+    assert_string_equal(result->files[2].name, "p.png");
+    assert_true(result->files[2].picture);
+    assert_int_equal(ps_sha256(sha256, big, sizeof(big)), 0);
+    assert_memory_equal(result->files[2].sha256, sha256, sizeof(sha256));
+    back = ps_alloc(1, sizeof(big));
+    assert_int_equal(ps_file_pread_all(result->files_fd, back, sizeof(big), result->files[2].at), 0);
+    assert_memory_equal(back, big, sizeof(big));
+    free(back);
+}
+
+/* What is too large is dropped with its bytes, the rest stays, and the answer is not a whole one. */
+static void files_over_a_limit_are_dropped(void **state)
+{
+    static uint8_t chunk[PS_CHUNK_MAX];
+    const struct ps_host_result *result;
+
+    (void)have(*state);
+    assert_int_equal(file(*state, false, "large", "", PS_FILE_MAX + 1), PS_COLLECT_MORE);
+    for (size_t i = 0; i < PS_FILE_MAX / PS_CHUNK_MAX; i++)
+        assert_int_equal(bytes(*state, chunk, sizeof(chunk)), PS_COLLECT_MORE);
+    assert_int_equal(bytes(*state, chunk, 1), PS_COLLECT_MORE);
+    for (size_t i = 0; i < PS_FILES_MAX + 1; i++)
+        assert_int_equal(file(*state, false, "f", "", 0), PS_COLLECT_MORE);
+    (void)done(*state, PS_OUTCOME_UNDETECTED, true);
+    result = finish(*state);
+    assert_int_equal(result->files_n, PS_FILES_MAX);
+    assert_int_equal(result->outcome, PS_OUTCOME_INCOMPLETE);
+    assert_string_equal(result->reason, "a derived file is larger than any that is carried: it was dropped");
+}
+
+static void files_together_have_a_limit(void **state)
+{
+    static uint8_t chunk[PS_CHUNK_MAX];
+    const struct ps_host_result *result;
+
+    (void)have(*state);
+    for (size_t f = 0; f < 5; f++) {
+        (void)file(*state, false, "f", "", PS_FILE_MAX);
+        for (size_t i = 0; i < PS_FILE_MAX / PS_CHUNK_MAX; i++)
+            assert_int_equal(bytes(*state, chunk, sizeof(chunk)), PS_COLLECT_MORE);
+    }
+    (void)done(*state, PS_OUTCOME_UNDETECTED, true);
+    result = finish(*state);
+    assert_int_equal(result->files_n, 4);
+    assert_int_equal(result->outcome, PS_OUTCOME_INCOMPLETE);
+}
+
+/* Whole ones stand when the child died, the one under way does not. */
+static void a_crash_in_a_file_keeps_the_whole_ones(void **state)
+{
+    const struct ps_host_result *result;
+
+    (void)have(*state);
+    (void)file(*state, false, "a", "", 1);
+    (void)bytes(*state, "x", 1);
+    (void)file(*state, false, "b", "", 100000);
+    result = ps_collect_finish(*state, PS_FATE_CRASHED, "it died");
+    assert_int_equal(result->files_n, 1);
+    assert_int_equal(result->outcome, PS_OUTCOME_FAILURE);
+    assert_string_equal(result->reason, "it died");
+}
+
+static void files_out_of_order_are_a_breach(void **state)
+{
+    (void)have(*state);
+    assert_int_equal(bytes(*state, "x", 1), PS_COLLECT_BREACH);
+    ps_collect_start(*state, JOB, PS_KIND_EVILNESS);
+    (void)have(*state);
+    (void)file(*state, false, "a", "", 3);
+    assert_int_equal(file(*state, false, "b", "", 3), PS_COLLECT_BREACH);
+    ps_collect_start(*state, JOB, PS_KIND_EVILNESS);
+    (void)have(*state);
+    (void)file(*state, false, "a", "", 3);
+    assert_int_equal(bytes(*state, "x", 1), PS_COLLECT_BREACH); /* not all that is left */
+    ps_collect_start(*state, JOB, PS_KIND_EVILNESS);
+    (void)have(*state);
+    (void)file(*state, false, "a", "", 3);
+    assert_int_equal(done(*state, PS_OUTCOME_UNDETECTED, true), PS_COLLECT_BREACH);
+    assert_int_equal(ps_collect_finish(*state, PS_FATE_BREACH, NULL)->files_n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +382,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_engine_that_describes_can_not_judge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_restart_forgets_what_was_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(order_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_are_collected_and_hashed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_over_a_limit_are_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_together_have_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_crash_in_a_file_keeps_the_whole_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_out_of_order_are_a_breach, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("host_result", tests, NULL, NULL);

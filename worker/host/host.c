@@ -112,7 +112,7 @@ static int prepare(struct ps_host *self, const struct ps_host_conf *conf)
         return PS_ERR_NOMEM;
     self->slots_n = conf->slots;
     for (unsigned i = 0; i < self->slots_n && !rc; i++)
-        rc = slot_init(&self->slots[i]);
+        rc = slot_init(&self->slots[i], conf->files);
     if (rc)
         return rc;
     self->epoll = epoll_create1(EPOLL_CLOEXEC);

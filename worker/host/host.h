@@ -43,7 +43,8 @@
 #include "proto/limits.h"
 
 struct ps_host;
-struct ps_launcher; /* worker/host/launcher.h */
+struct ps_host_file; /* worker/host/files.h */
+struct ps_launcher;  /* worker/host/launcher.h */
 
 #define PS_HOST_SLOTS_MAX    64     /* slots of a host */
 #define PS_HOST_RUN_MS       60000  /* run time when neither job nor engine says */
@@ -67,6 +68,9 @@ struct ps_host_conf {
     const char *tmp;        /* writable directory; the host makes and removes one of its own below. Clear it
                                (ps_file_remove_tree) once when the worker starts, not while hosts live.
                                With a launcher: ignored, the launcher has its own */
+    const char
+        *files; /* writable directory for derived files that are many; lent for the host's life; NULL: they
+                          stay in memory */
     const char *const *settings; /* "key=value", settings_n of them: an operator's settings for the engine */
     size_t settings_n;
     const char *const
@@ -116,14 +120,17 @@ struct ps_host_result {
     bool timed_out; /* it was killed at its deadline, likewise */
     bool
         lost; /* not the sample's doing (no child could be started, the zygote died): failure, worth another run */
-    const char *label;  /* of the worst finding; "" */
-    const char *reason; /* why it is not a plain answer; "" */
-    const char *type;   /* MIME type, from the type engine; "" */
-    const char *traits; /* a JSON object as text, at most PS_TRAITS_MAX bytes; "" for none */
-    size_t traits_len;  /* bytes of it */
-    uint64_t run_us;    /* from the child having the sample to the end */
-    uint64_t cpu_us;    /* processor time */
-    uint64_t peak_kib;  /* peak resident memory of the child's life; 0 while it lives on */
+    const char *label;                /* of the worst finding; "" */
+    const char *reason;               /* why it is not a plain answer; "" */
+    const char *type;                 /* MIME type, from the type engine; "" */
+    const char *traits;               /* a JSON object as text, at most PS_TRAITS_MAX bytes; "" for none */
+    size_t traits_len;                /* bytes of it */
+    const struct ps_host_file *files; /* that were derived, files_n of them, in the order of their reports */
+    size_t files_n;
+    int files_fd;      /* their bytes: borrowed, duplicate it to keep them; -1 when there are none */
+    uint64_t run_us;   /* from the child having the sample to the end */
+    uint64_t cpu_us;   /* processor time */
+    uint64_t peak_kib; /* peak resident memory of the child's life; 0 while it lives on */
 };
 
 enum ps_host_event_kind {

@@ -81,7 +81,7 @@ struct ps_host {
 /* slot.c */
 
 /* A slot's storage for its life. 0 or PS_ERR_NOMEM. */
-int slot_init(struct slot *slot);
+int slot_init(struct slot *slot, const char *files_dir);
 void slot_fini(struct slot *slot);
 /* Asks the zygote for a child; the job that waits, if any, gets a result when that can't be. */
 void slot_spawn(struct ps_host *self, struct slot *slot, uint64_t now_ms);

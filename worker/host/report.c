@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
+#include "worker/host/files.h"
 #include "worker/host/host.h"
 #include "worker/host/packet.h"
 
@@ -99,14 +101,43 @@ static void type(void *host, const char *mime)
     ps_text_clean(self->type, sizeof(self->type), mime);
 }
 
-static int derived(void *host, const char *name, const char *mime, const void *data, size_t len)
+static int send_bytes(struct ps_report *self, const uint8_t *data, size_t len)
 {
-    char clean[PS_NAME_MAX + 1];
+    int rc = 0;
 
-    (void)mime;
-    (void)data;
-    ps_text_clean(clean, sizeof(clean), name);
-    return cut(host, "\"%s\" of %zu bytes is not carried", clean, len);
+    for (size_t at = 0; at < len && rc == 0; at += PS_CHUNK_MAX)
+        rc = send_report(self, PS_MSG(H_BYTES, .job = self->job,
+                                      .bytes = {data + at, PS_MIN(len - at, (size_t)PS_CHUNK_MAX)}));
+    return rc;
+}
+
+static int derived(struct ps_report *self, bool picture, const char *name, const char *mime, const void *data,
+                   size_t len)
+{
+    char clean[PS_NAME_MAX + 1], type[PS_NAME_MAX + 1];
+
+    ps_file_name_clean(clean, ps_bytes_of(name));
+    ps_text_clean(type, sizeof(type), mime);
+    if (len > PS_FILE_MAX)
+        return cut(self, "derived file \"%s\" is over %d bytes", clean, PS_FILE_MAX);
+    if (self->files_n >= PS_FILES_MAX || self->files_bytes + len > PS_FILES_BYTES)
+        return cut(self, "more than %d derived files or %d bytes of them", PS_FILES_MAX, PS_FILES_BYTES);
+    self->files_n++;
+    self->files_bytes += len;
+    if (send_report(self, PS_MSG(H_FILE, .job = self->job, .picture = picture, .name = ps_bytes_of(clean),
+                                 .mime = ps_bytes_of(type), .size = len)))
+        return -1;
+    return send_bytes(self, data, len);
+}
+
+static int artifact(void *host, const char *name, const char *mime, const void *data, size_t len)
+{
+    return derived(host, false, name, mime, data, len);
+}
+
+static int picture(void *host, const char *name, const char *mime, const void *data, size_t len)
+{
+    return derived(host, true, name, mime, data, len);
 }
 
 struct ps_engine_report ps_report_table(struct ps_report *self)
@@ -115,7 +146,7 @@ struct ps_engine_report ps_report_table(struct ps_report *self)
                                      .trait = trait,
                                      .reason = reason,
                                      .type = type,
-                                     .artifact = derived,
-                                     .picture = derived,
+                                     .artifact = artifact,
+                                     .picture = picture,
                                      .host = self};
 }

@@ -16,6 +16,8 @@ struct ps_report {
     size_t findings_n;            /* findings sent */
     size_t traits_n;              /* traits sent */
     size_t traits_bytes;          /* of keys and values sent */
+    size_t files_n;               /* files sent */
+    size_t files_bytes;           /* of them */
     bool cut;                     /* something did not fit: the result is incomplete */
     int error;                    /* first failure of the socket; later reports are ignored */
     char cut_reason[PS_TEXT_MAX]; /* what did not fit, the first time */

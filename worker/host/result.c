@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "worker/host/files.h"
 #include "worker/host/packet.h"
 
 #define MAGIC       0x72736c74u
@@ -31,16 +32,18 @@ struct ps_collect {
     char reason[PS_TEXT_MAX + 1];
     char type[PS_NAME_MAX + 1];
     char *text; /* owned: traits as text */
+    struct ps_files files;
     struct ps_host_result result;
 };
 
-int ps_collect_new(struct ps_collect **ret_self)
+int ps_collect_new(struct ps_collect **ret_self, const char *dir)
 {
     struct ps_collect *self = PS_NEW(struct ps_collect);
 
     if (!self)
         return PS_ERR_NOMEM;
     self->magic = MAGIC;
+    ps_files_init(&self->files, dir);
     *ret_self = self;
     return 0;
 }
@@ -61,6 +64,7 @@ void ps_collect_free(struct ps_collect **self_p)
     PS_CHECK_MAGIC(self, MAGIC);
     drop_traits(self);
     free(self->text);
+    ps_files_fini(&self->files);
     self->magic = 0;
     free(self);
     *self_p = NULL;
@@ -70,6 +74,7 @@ void ps_collect_restart(struct ps_collect *self)
 {
     drop_traits(self);
     free(PS_TAKE(self->text));
+    ps_files_clear(&self->files);
     self->stage = BEFORE_HAVE;
     self->packets_n = self->findings_n = 0;
     self->worst = self->said = 0;
@@ -179,6 +184,20 @@ static enum ps_collected take_trait(struct ps_collect *self, const struct ps_msg
     return PS_COLLECT_MORE;
 }
 
+static enum ps_collected take_file(struct ps_collect *self, const struct ps_msg_H_FILE *msg)
+{
+    return ps_files_begin(&self->files, msg->picture, msg->name, msg->mime, msg->size)
+               ? PS_COLLECT_MORE
+               : breach(self, "it began a file before the last one had ended");
+}
+
+static enum ps_collected take_bytes(struct ps_collect *self, const struct ps_msg_H_BYTES *msg)
+{
+    return ps_files_bytes(&self->files, msg->bytes)
+               ? PS_COLLECT_MORE
+               : breach(self, "it sent bytes of a file that it had not announced so");
+}
+
 static bool kind_can_say(enum ps_engine_kind_no kind, uint32_t outcome)
 {
     switch (outcome) {
@@ -202,6 +221,8 @@ static enum ps_collected take_done(struct ps_collect *self, const struct ps_msg_
 {
     if (!kind_can_say(self->kind, msg->outcome))
         return breach(self, "it ended with an outcome that its kind of engine can't have");
+    if (self->files.left > 0)
+        return breach(self, "it ended in the middle of a file");
     self->stage = AFTER_DONE;
     self->said = msg->outcome;
     self->silence_counts = msg->counted;
@@ -223,6 +244,10 @@ static bool names_job(const struct ps_msg *msg, uint64_t job)
         return msg->H_FINDING.job == job;
     case PS_MSG_H_TRAIT:
         return msg->H_TRAIT.job == job;
+    case PS_MSG_H_FILE:
+        return msg->H_FILE.job == job;
+    case PS_MSG_H_BYTES:
+        return msg->H_BYTES.job == job;
     case PS_MSG_H_DONE:
         return msg->H_DONE.job == job;
     default:
@@ -249,6 +274,10 @@ enum ps_collected ps_collect_take(struct ps_collect *self, const struct ps_msg *
         return take_finding(self, &msg->H_FINDING);
     case PS_MSG_H_TRAIT:
         return take_trait(self, &msg->H_TRAIT);
+    case PS_MSG_H_FILE:
+        return take_file(self, &msg->H_FILE);
+    case PS_MSG_H_BYTES:
+        return take_bytes(self, &msg->H_BYTES);
     default:
         return take_done(self, &msg->H_DONE);
     }
@@ -288,10 +317,23 @@ static void render_traits(struct ps_collect *self)
     }
 }
 
+/* Those that came whole stand; the one that was under way does not. */
+static void settle_files(struct ps_collect *self, bool stand)
+{
+    if (!stand) {
+        ps_files_clear(&self->files);
+        return;
+    }
+    ps_files_end(&self->files);
+    self->cut |= self->files.cut != NULL;
+}
+
 static void explain(struct ps_collect *self, enum ps_fate fate, const char *why)
 {
     const char *extra = self->cut ? "over the limits of findings or traits: some were dropped" : "";
 
+    if (self->files.cut)
+        extra = self->files.cut;
     if (fate == PS_FATE_BREACH && self->breach)
         why = self->breach;
     if (why && why[0])
@@ -310,6 +352,7 @@ struct ps_host_result *ps_collect_finish(struct ps_collect *self, enum ps_fate f
     PS_CHECK_MAGIC(self, MAGIC);
     if (stand)
         render_traits(self);
+    settle_files(self, stand);
     if (self->cut && weight(outcome) < weight(PS_OUTCOME_INCOMPLETE))
         outcome = PS_OUTCOME_INCOMPLETE;
     if (stand && weight(self->worst) > weight(outcome))
@@ -325,6 +368,9 @@ struct ps_host_result *ps_collect_finish(struct ps_collect *self, enum ps_fate f
                                       .reason = self->reason,
                                       .type = self->type,
                                       .traits = self->text ? self->text : "",
+                                      .files = self->files.items,
+                                      .files_n = self->files.n,
+                                      .files_fd = self->files.fd,
                                       .run_us = self->run_us,
                                       .cpu_us = self->cpu_us};
     result->traits_len = strlen(result->traits);

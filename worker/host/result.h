@@ -1,8 +1,9 @@
-/* worker/host/result.h: one child's packets about one job, merged into one result. Pure: no clock, no descriptors.
+/* worker/host/result.h: one child's packets about one job, merged into one result. No clock, and no
+ * descriptor but that of derived files (files.h).
  *
- * The child is hostile. What it says is checked against the order of a job (HAVE, then findings and traits, then DONE),
+ * The child is hostile. What it says is checked against the order of a job (HAVE, then findings, traits and files, then DONE),
  * the job's number, the engine's kind and the limits of host.h; the first breach ends the job as a failure. Memory is
- * bounded by PS_TRAITS_MAX and the limits on counts. Both sides (the host's self-test collects too). */
+ * bounded by PS_TRAITS_MAX, files.h and the limits on counts. Both sides (the host's self-test collects too). */
 #ifndef PS_HOST_RESULT_H
 #define PS_HOST_RESULT_H
 
@@ -28,8 +29,8 @@ enum ps_fate {
     PS_FATE_CANCELLED, /* it was killed because nobody wants the result */
 };
 
-/* 0 or PS_ERR_NOMEM. */
-int ps_collect_new(struct ps_collect **ret_self);
+/* dir: where many derived files go, lent; NULL: they stay in memory. 0 or PS_ERR_NOMEM. */
+int ps_collect_new(struct ps_collect **ret_self, const char *dir);
 void ps_collect_free(struct ps_collect **self_p);
 /* For a new job of an engine of that kind. */
 void ps_collect_start(struct ps_collect *self, uint64_t job, enum ps_engine_kind_no kind);

@@ -189,7 +189,7 @@ int ps_self_test(struct ps_zygote *zygote, enum ps_engine_kind kind, enum ps_sel
         return ps_error_set(reterr, PS_ERR_IO, "self-test: no socket pair");
     test.ours = ps_fd_lift(fds[0]);
     test.theirs = ps_fd_lift(fds[1]);
-    rc = test.ours < 0 || test.theirs < 0 ? PS_ERR_LIMIT : ps_collect_new(&test.collect);
+    rc = test.ours < 0 || test.theirs < 0 ? PS_ERR_LIMIT : ps_collect_new(&test.collect, NULL);
     if (rc)
         (void)ps_error_set(reterr, rc, "self-test: %s", ps_err_text(rc)); /* gives rc back */
     if (!rc)

@@ -16,11 +16,11 @@
 #define DRAIN_MAX \
     (PS_HOST_PACKETS_MAX + 1) /* packets of a child that has ended or is over its time: one job's */
 
-int slot_init(struct slot *slot)
+int slot_init(struct slot *slot, const char *files_dir)
 {
     slot->sock = slot->sample = -1;
     slot->due_ms = PS_NEVER;
-    return ps_collect_new(&slot->collect);
+    return ps_collect_new(&slot->collect, files_dir);
 }
 
 void slot_fini(struct slot *slot)

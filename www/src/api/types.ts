@@ -72,6 +72,16 @@ export interface Result {
   finished_at: string | null;
   lost: number;
   traits: { [key: string]: Json } | null;
+  files: DerivedFile[];
+}
+
+/** A file that an engine derived from the sample, or a picture of it. */
+export interface DerivedFile {
+  name: string;
+  mime: string | null;
+  size: number;
+  sha256: string;
+  picture: boolean;
 }
 
 export interface SampleReport {

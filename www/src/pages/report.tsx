@@ -10,6 +10,7 @@ import { count, plural, size, utc } from '../ui/format';
 import { useKeys } from '../ui/keys';
 import { EngineTable } from './report-engines';
 import { History } from './report-history';
+import { Files } from './report-files';
 import { Traits } from './report-traits';
 import { VerdictBlock } from './report-verdict';
 
@@ -195,6 +196,7 @@ export function ReportPage({ sha256 }: { sha256: string }) {
       </div>
       <EngineTable results={results} engines={engines.value.value?.items ?? []} />
       <Traits results={results} />
+      <Files results={results} />
       <History scans={sample.scans} shown={scan.id} sha256={sha256} />
     </article>
   );
