@@ -35,7 +35,7 @@ struct ps_host {
 static struct ps_host hosts[HOSTS_MAX];
 static unsigned hosts_n;
 static bool refuse_start;
-static inline int run_error;
+static int run_error;
 
 int ps_host_start(struct ps_host **ret_self, const struct ps_host_conf *conf, uint64_t now_ms,
                   struct ps_error *reterr)
