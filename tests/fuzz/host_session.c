@@ -138,6 +138,7 @@ static void take_event(struct world *w, const struct ps_host_event *event)
         w->gone = true;
         break;
     case PS_HOST_READY:
+    case PS_HOST_PROBED:
     case PS_HOST_EXITED:
         break;
     }
