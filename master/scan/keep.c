@@ -554,13 +554,21 @@ static void turn(struct ps_keep *self)
     sweep(self, now_ms);
 }
 
+/* What is complete is settled at once, unless the database has just failed. */
+static int rest_ms(const struct ps_keep *self)
+{
+    if (self->complete_n > 0 && ps_clock_mono_ms() >= self->retry_ms)
+        return 0;
+    return self->files ? BUSY_MS : REST_MS;
+}
+
 static void *run(void *arg)
 {
     struct ps_keep *self = arg;
 
     while (!ps_hub_stopping(self->hub)) {
         turn(self);
-        (void)ps_hub_wait(self->hub, ps_mailbox_fd(self->hub->words), self->files ? BUSY_MS : REST_MS);
+        (void)ps_hub_wait(self->hub, ps_mailbox_fd(self->hub->words), rest_ms(self));
     }
     return NULL;
 }

@@ -25,6 +25,8 @@
 #define RIG_CONTENTS 64
 #define RIG_DEAD_MS  2000
 
+#define RIG_PIECES (256 * 1024)
+
 struct rig_content {
     uint8_t *at;
     size_t len;
@@ -37,7 +39,7 @@ struct rig_result {
     bool counted;
     char engine[PS_NAME_MAX + 1], label[PS_LABEL_MAX + 1], reason[PS_TEXT_MAX + 1], type[PS_NAME_MAX + 1];
     char version[PS_VERSION_MAX + 1], worker[PS_NAME_MAX + 1];
-    size_t traits_len;
+    size_t traits_len, files_n;
     uint64_t run_us;
 };
 
@@ -78,6 +80,11 @@ struct rig {
     size_t held_n;
     struct ps_part_lease_ref uncommitted[RIG_REFS]; /* of the last READY */
     size_t uncommitted_n;
+
+    unsigned keeps;
+    struct ps_msg_KEEP keep;       /* the last one */
+    uint8_t pieces[RIG_PIECES];    /* bytes of all PIECEs, one behind the other */
+    size_t pieces_len, pieces_max; /* bytes; of the largest piece */
 
     struct rig_content contents[RIG_CONTENTS];
     size_t contents_n;
@@ -260,6 +267,7 @@ static inline void rig_hear_result(struct rig *rig, const struct ps_msg_RESULT *
                              .outcome = msg->outcome,
                              .counted = msg->counted,
                              .traits_len = msg->traits.len,
+                             .files_n = msg->files.n,
                              .run_us = msg->run_us};
     rig_text(r->engine, sizeof(r->engine), msg->engine);
     rig_text(r->label, sizeof(r->label), msg->label);
@@ -291,6 +299,23 @@ static inline void rig_hear_fetch(struct rig *rig, const struct ps_msg_FETCH *ms
     uint64_t end = PS_MIN(msg->offset + msg->bytes, (uint64_t)content->len);
     for (uint64_t at = msg->offset; at < end; at += PS_CHUNK_MAX)
         rig_say_chunk(rig, content, at, PS_MIN((size_t)PS_CHUNK_MAX, (size_t)(end - at)));
+}
+
+static inline void rig_hear_piece(struct rig *rig, const struct ps_msg_PIECE *msg)
+{
+    zmq_msg_t part;
+    size_t n;
+
+    assert_int_equal(msg->peer, rig->session);
+    assert_int_equal(msg->offset, rig->pieces_len);
+    zmq_msg_init(&part);
+    assert_true(broker_part(&rig->broker, &part));
+    n = zmq_msg_size(&part);
+    assert_true(rig->pieces_len + n <= sizeof(rig->pieces));
+    memcpy(rig->pieces + rig->pieces_len, zmq_msg_data(&part), n);
+    rig->pieces_len += n;
+    rig->pieces_max = PS_MAX(rig->pieces_max, n);
+    zmq_msg_close(&part);
 }
 
 static inline void rig_hear_beat(struct rig *rig, const struct ps_msg_BEAT *msg)
@@ -327,6 +352,13 @@ static inline void rig_hear(struct rig *rig, const struct ps_msg *msg)
         break;
     case PS_MSG_FETCH:
         rig_hear_fetch(rig, &msg->FETCH);
+        break;
+    case PS_MSG_KEEP:
+        rig->keep = msg->KEEP;
+        rig->keeps++;
+        break;
+    case PS_MSG_PIECE:
+        rig_hear_piece(rig, &msg->PIECE);
         break;
     case PS_MSG_BEAT:
         rig_hear_beat(rig, &msg->BEAT);

@@ -102,12 +102,16 @@ struct say {
     const char *label, *reason, *type, *traits, *origin, *version;
     bool silent; /* not counted */
     uint64_t run_us, cpu_us;
+    size_t files_n; /* at most 2 */
 };
 
 static struct ps_finding *result_of(struct say s, uint64_t epoch)
 {
     struct ps_finding *finding = NULL;
     bool bad;
+    const struct ps_part_file files[] = {
+        {.name = PS_BYTES_LIT("a"), .size = 3, .sha256 = {1}},
+        {.name = PS_BYTES_LIT("b"), .mime = PS_BYTES_LIT("image/png"), .picture = true, .sha256 = {2}}};
     struct ps_msg msg = {.id = PS_MSG_RESULT,
                          .RESULT = {.job = s.job,
                                     .outcome = s.outcome,
@@ -122,7 +126,8 @@ static struct ps_finding *result_of(struct say s, uint64_t epoch)
                                     .origin = ps_bytes_of(s.origin),
                                     .worker = ps_bytes_of("w1"),
                                     .run_us = s.run_us,
-                                    .cpu_us = s.cpu_us}};
+                                    .cpu_us = s.cpu_us,
+                                    .files = {.items = files, .n = s.files_n}}};
 
     assert_int_equal(ps_finding_new(&finding, &msg, epoch, &bad), 0);
     return finding;
@@ -235,6 +240,41 @@ static void repeated_results_change_nothing(void **state)
     assert_int_equal(sum.repeated, 1);
     assert_int_equal(one(f, "select outcome from job where id = 258"), PS_OUTCOME_UNDETECTED);
     assert_int_equal(one(f, "select pending from scan where id = 1"), 3);
+}
+
+/* Rows of files come with their result, once; what they name is not swept any more. */
+static void files_come_with_their_result(void **state)
+{
+    struct fixture *f = *state;
+    struct ps_commit_sum sum;
+    bool unsure;
+
+    make_scans(f, 1);
+    ps_testpg_sql(f->pg_server, "truncate artifact, artifact_file;"
+                                "insert into artifact_file (sha256, size)"
+                                " values (decode(rpad('01', 64, '0'), 'hex'), 3)");
+    for (int i = 0; i < 2; i++) { /* the second is late */
+        struct ps_finding *finding =
+            RESULT(.job = 256, .outcome = PS_OUTCOME_DESCRIBED, .files_n = i == 0 ? 2 : 1);
+        assert_int_equal(ps_commit_write(f->commit, &finding, 1, f->epoch, &sum, &unsure, NULL), 0);
+        ps_finding_free(finding);
+    }
+    PS_CLEANUP(ps_pg_clear) PGresult *rows = NULL;
+    PS_PG_PARAMS struct ps_pg_params params;
+    ps_pg_params_init(&params);
+    ps_pg_put_i64(&params, 1);
+    assert_int_equal(ps_pg_exec(f->pg, PS_Q_WEB_READ_RESULTS, &params, &rows, NULL), 0);
+    const char *found = NULL;
+    for (int row = 0; row < ps_row_n(rows); row++)
+        if (ps_row_i64(rows, row, 0) == 256)
+            found = PQgetvalue(rows, row, 19);
+    assert_non_null(found);
+    assert_non_null(strstr(found, "\"b\""));
+    assert_non_null(strstr(found, "image/png"));
+    assert_null(strstr(strstr(found, "\"b\""), "\"a\"")); /* in order */
+    ps_testpg_sql(f->pg_server,
+                  "do $$ begin if (select count(*) from artifact_file where named) <> 1"
+                  " or (select count(*) from artifact) <> 2 then raise 'not so'; end if; end $$");
 }
 
 static void another_epoch_writes_nothing(void **state)
@@ -478,6 +518,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_last_answer_brings_the_verdict),
         TEST(repeated_results_change_nothing),
+        TEST(files_come_with_their_result),
         TEST(another_epoch_writes_nothing),
         TEST(decisions_losses_and_poison),
         TEST(a_batch_of_many_scans),
