@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/sock.h"
+#include "worker/host/again.h"
 #include "worker/host/child.h"
 #include "worker/host/host.h"
 #include "worker/host/packet.h"
@@ -83,6 +84,25 @@ size_t ps_strays_kill(const pid_t *known, size_t n)
     (void)known;
     (void)n;
     return 0;
+}
+
+/* No engine is loaded whose probe could be asked: as when no process can be forked for it. */
+int ps_again_start(struct ps_plugin *plugin, const char *tmp, pid_t *ret_pid, int *ret_fd)
+{
+    (void)plugin;
+    (void)tmp;
+    (void)ret_pid;
+    (void)ret_fd;
+    return PS_ERR_LIMIT;
+}
+
+void ps_again_end(int fd, int wait_status, char *ret_text, size_t max)
+{
+    (void)fd;
+    (void)wait_status;
+    (void)ret_text;
+    (void)max;
+    abort(); /* none was started */
 }
 
 /* ---- what it says ---- */
