@@ -17,6 +17,7 @@ int ps_cmd_open(int argc, char **argv);
 int ps_cmd_submit(int argc, char **argv);
 int ps_cmd_report(int argc, char **argv);
 int ps_cmd_engines(int argc, char **argv);
+int ps_cmd_engine(int argc, char **argv);
 int ps_cmd_workers(int argc, char **argv);
 int ps_cmd_keys(int argc, char **argv);
 

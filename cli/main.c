@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"submit", "scan files and folders, and wait for the verdicts", ps_cmd_submit},
     {"report", "show what is known of a file or a SHA-256", ps_cmd_report},
     {"engines", "list engines, their versions and queues", ps_cmd_engines},
+    {"engine", "write a new engine, and try one in its jail", ps_cmd_engine},
     {"workers", "list workers, what they offer and hold", ps_cmd_workers},
     {"keys", "make, allow and remove the keys of workers on other machines", ps_cmd_keys},
     {"up", "start everything on this machine", ps_cmd_up},

@@ -44,6 +44,18 @@ enum ps_found {
     PS_FOUND_DESCRIBED = 12,
 };
 
+/* A piece of work for a throwaway child that is jailed as one that scans, with the engine's grants: what an engine that
+ * runs programs asks them (their version) before it scans. */
+struct ps_engine_aside {
+    /* In the child. Writes its answer to out; 0, or anything else when there is none. tmpdir: private, writable. */
+    int (*job)(void *arg, const char *tmpdir, int out);
+    void *arg;        /* for job */
+    uint32_t wait_ms; /* time it may take */
+    char *buf;        /* the caller's; gets the answer */
+    size_t max;       /* bytes of buf; more is dropped */
+    size_t len;       /* bytes of the answer, written by aside */
+};
+
 /* Where an engine finds its things; lent for the time between probe/open and close. */
 struct ps_engine_conf {
     const char *signatures; /* directory of its signatures or rules; NULL when the engine has none */
@@ -54,6 +66,8 @@ struct ps_engine_conf {
     const char *tmpdir; /* private, writable, for open and warm */
     /* An operator's setting for this engine, or NULL when it isn't set. Lent until close. */
     const char *(*setting)(const struct ps_engine_conf *self, const char *key);
+    /* Has aside done, in probe or open. 0, or -1 with one sentence in err. NULL where there is no jail (tests). */
+    int (*aside)(const struct ps_engine_conf *self, struct ps_engine_aside *aside, char *err, size_t err_max);
     void *host; /* the host's own */
 };
 
@@ -76,6 +90,9 @@ struct ps_engine_grants {
     const char *const *programs; /* may be executed, scripts with their interpreters named here as well */
     const char *const *readable; /* files and directories that may be read */
     const char *socket; /* UNIX socket of the engine's daemon, that may be connected to; NULL for none */
+    /* Directory that may be written to, where a daemon under another account finds samples; NULL for none. No quota but
+     * its file system's. */
+    const char *exchange;
     /* For update alone: */
     const char *const *writable; /* directories that it may change */
     const char *const *hosts;    /* "host:port" that it may connect to: a hole, shown as weaker */

@@ -10,7 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Debian packages, by what they are for. clamav's daemon and RabbitMQ are peers of the tests, never of a quickstart.
 packages_build=(gcc g++ libc6-dev meson ninja-build pkg-config libczmq-dev libzmq3-dev libh2o-evloop-dev libpq-dev
     libmsgpack-dev libclamav-dev libjansson-dev libsodium-dev libcurl4-openssl-dev libmagic-dev libyara-dev
-    libseccomp-dev libfuzzy-dev libtlsh-dev uthash-dev libssl-dev zlib1g-dev)
+    libseccomp-dev libfuzzy-dev libtlsh-dev uthash-dev libssl-dev libpcre2-dev zlib1g-dev)
 packages_run=(postgresql clamav-testfiles ca-certificates curl)
 packages_test=(libcmocka-dev clang clang-format clang-tidy clamav clamav-daemon clamdscan chromium python3 zip procps
     strace gnuplot-nox ccache iproute2 python3-zmq)

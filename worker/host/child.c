@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -25,12 +26,21 @@ struct child {
     uint8_t packet[PS_PACKET_MAX];
 };
 
+static uint64_t time_us(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_usec;
+}
+
+/* Of this process and of programs that it ran and waited for. */
 static uint64_t cpu_us(void)
 {
     struct timespec at = {0};
+    struct rusage programs = {0};
 
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &at); /* there since Linux 2.6 */
-    return (uint64_t)at.tv_sec * 1000000 + (uint64_t)at.tv_nsec / 1000;
+    (void)getrusage(RUSAGE_CHILDREN, &programs);        /* valid by construction */
+    return (uint64_t)at.tv_sec * 1000000 + (uint64_t)at.tv_nsec / 1000 + time_us(&programs.ru_utime) +
+           time_us(&programs.ru_stime);
 }
 
 static uint64_t peak_bytes(void)
@@ -124,13 +134,60 @@ static enum ps_found mark_cut(enum ps_found found, struct ps_report *report)
 
 static bool is_worn_out(const struct child *self)
 {
-    return self->scans >= self->conf->recycle || peak_bytes() > self->peak_bytes + self->conf->growth_bytes;
+    return self->scans >= self->conf->recycle || peak_bytes() > self->peak_bytes + self->conf->growth_bytes ||
+           ps_jail_is_stale(self->conf->jail);
+}
+
+static bool copy_all(int to, int from, uint64_t size)
+{
+    off_t at = 0;
+    ssize_t n = 1;
+
+    while ((uint64_t)at < size && n > 0)
+        n = sendfile(to, from, &at, (size_t)PS_MIN(size - (uint64_t)at, (uint64_t)1 << 30));
+    return (uint64_t)at == size;
+}
+
+/* Programs open their sample by a name below /proc, which Landlock refuses for a file that lies on a disk somewhere (a
+ * large sample). Such a one is copied into the temporary directory and unlinked there. Returns the descriptor to lend,
+ * which is fd itself when it will do, or when there is no room for a copy: then programs say that they can't open it. */
+static int lend_openable(const struct child *self, int fd, uint64_t size)
+{
+    char name[PATH_MAX + 16];
+    PS_CLOSE int named = -1, again = -1, copy = -1;
+
+    if (!self->conf->jail->granted)
+        return fd;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd); /* fits */
+    named = open(name, O_RDONLY | O_CLOEXEC);
+    if (named >= 0)
+        return fd;
+    (void)snprintf(name, sizeof(name), "%s/sample", self->tmpdir); /* fits: tmpdir is at most PATH_MAX */
+    copy = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    again = open(name, O_RDONLY | O_CLOEXEC);
+    (void)unlink(name); /* gone already, or the directory is wiped anyway */
+    if (copy < 0 || again < 0 || !copy_all(copy, fd, size))
+        return fd;
+    return PS_TAKE_FD(again);
+}
+
+static enum ps_found ask_engine(struct child *self, struct ps_engine_sample *sample, struct ps_report *report)
+{
+    const struct ps_plugin *plugin = self->conf->plugin;
+    struct ps_engine_report table = ps_report_table(report);
+    int fd = sample->fd;
+    enum ps_found found;
+
+    sample->fd = lend_openable(self, fd, sample->size);
+    found = plugin->engine->scan(plugin->state, sample, &table);
+    if (sample->fd != fd)
+        (void)close(sample->fd); /* only read from */
+    return mark_cut(check_found(plugin, found, report), report);
 }
 
 static enum ps_found scan(struct child *self, const struct ps_msg_H_JOB *job, int fd,
                           struct ps_report *report)
 {
-    const struct ps_plugin *plugin = self->conf->plugin;
     struct ps_engine_report table = ps_report_table(report);
     char type[PS_NAME_MAX + 1];
     struct ps_engine_sample sample = {.fd = fd, .size = job->size, .sha256 = job->sha256, .type = type};
@@ -142,8 +199,7 @@ static enum ps_found scan(struct child *self, const struct ps_msg_H_JOB *job, in
         table.reason(table.host, "the descriptor is not a file of %llu bytes", (unsigned long long)job->size);
         return PS_FOUND_FAILURE;
     }
-    return mark_cut(check_found(plugin, plugin->engine->scan(plugin->state, &sample, &table), report),
-                    report);
+    return ask_engine(self, &sample, report);
 }
 
 /* One job. 0, or a failure of the socket. *ret_last: this child is worn out. */
@@ -164,7 +220,8 @@ static int work(struct child *self, const struct ps_msg_H_JOB *job, int fd, bool
     silent = found == PS_FOUND_UNDETECTED && !plugin->info.silence_counts;
     self->scans++;
     /* A directory that can't be emptied goes with this child. */
-    last = ps_file_remove_tree(self->tmpdir, false) != 0 || is_worn_out(self);
+    last = !ps_jail_sweep(self->conf->jail);
+    last = ps_file_remove_tree(self->tmpdir, false) != 0 || is_worn_out(self) || last;
     rc = report.error;
     if (!rc)
         rc = ps_packet_send(self->sock,

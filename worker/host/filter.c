@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -102,6 +103,40 @@ static const struct refused refused[] = {
     {SCMP_SYS(linkat), EPERM},
 };
 
+/* What programs need on top. Where they go by name is Landlock's and the root's business, as ever. */
+static const int for_programs[] = {
+    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(wait4), SCMP_SYS(waitid),
+    SCMP_SYS(waitpid), SCMP_SYS(setpgid), SCMP_SYS(setsid), SCMP_SYS(arch_prctl), SCMP_SYS(set_thread_area),
+    SCMP_SYS(capget), SCMP_SYS(epoll_create), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(eventfd), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime),
+    SCMP_SYS(timerfd_gettime), SCMP_SYS(timer_create), SCMP_SYS(timer_settime), SCMP_SYS(timer_gettime),
+    SCMP_SYS(timer_getoverrun), SCMP_SYS(timer_delete), SCMP_SYS(signalfd), SCMP_SYS(signalfd4), SCMP_SYS(splice),
+    SCMP_SYS(tee), SCMP_SYS(readahead), SCMP_SYS(sync_file_range), SCMP_SYS(mincore), SCMP_SYS(futex_waitv),
+    SCMP_SYS(sched_getattr), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+    SCMP_SYS(sendto), SCMP_SYS(recvfrom)};
+
+/* Programs are of many hands: what they only try is refused, and what does harm still kills. Sockets are among them:
+ * the C library asks name services through one. */
+static const struct refused refused_to_programs[] = {
+    {SCMP_SYS(bind), EACCES},        {SCMP_SYS(listen), EACCES},     {SCMP_SYS(accept), EACCES},
+    {SCMP_SYS(accept4), EACCES},     {SCMP_SYS(setuid), EPERM},      {SCMP_SYS(setgid), EPERM},
+    {SCMP_SYS(setreuid), EPERM},     {SCMP_SYS(setregid), EPERM},    {SCMP_SYS(setresuid), EPERM},
+    {SCMP_SYS(setresgid), EPERM},    {SCMP_SYS(setgroups), EPERM},   {SCMP_SYS(setfsuid), EPERM},
+    {SCMP_SYS(setfsgid), EPERM},     {SCMP_SYS(capset), EPERM},      {SCMP_SYS(chroot), EPERM},
+    {SCMP_SYS(mknod), EPERM},        {SCMP_SYS(mknodat), EPERM},     {SCMP_SYS(getxattr), ENOTSUP},
+    {SCMP_SYS(lgetxattr), ENOTSUP},  {SCMP_SYS(fgetxattr), ENOTSUP}, {SCMP_SYS(listxattr), ENOTSUP},
+    {SCMP_SYS(llistxattr), ENOTSUP}, {SCMP_SYS(flistxattr), ENOTSUP}, {SCMP_SYS(setxattr), ENOTSUP},
+    {SCMP_SYS(lsetxattr), ENOTSUP},  {SCMP_SYS(fsetxattr), ENOTSUP}, {SCMP_SYS(inotify_init), ENOSYS},
+    {SCMP_SYS(inotify_init1), ENOSYS}, {SCMP_SYS(ioprio_set), EPERM}, {SCMP_SYS(ioprio_get), EPERM},
+    {SCMP_SYS(sched_setparam), EPERM}, {SCMP_SYS(sched_setattr), EPERM}, {SCMP_SYS(sync), EPERM},
+    {SCMP_SYS(syncfs), EPERM},       {SCMP_SYS(mbind), EPERM},       {SCMP_SYS(get_mempolicy), EPERM},
+    {SCMP_SYS(set_mempolicy), EPERM}, {SCMP_SYS(shmget), ENOSYS},    {SCMP_SYS(semget), ENOSYS},
+    {SCMP_SYS(msgget), ENOSYS},      {SCMP_SYS(io_uring_setup), ENOSYS}, {SCMP_SYS(io_setup), ENOSYS},
+    {SCMP_SYS(pidfd_open), ENOSYS},  {SCMP_SYS(pidfd_send_signal), ENOSYS}, {SCMP_SYS(personality), EPERM},
+    {SCMP_SYS(unshare), EPERM},      {SCMP_SYS(syslog), EPERM},      {SCMP_SYS(sethostname), EPERM},
+    {SCMP_SYS(kcmp), EPERM},         {SCMP_SYS(name_to_handle_at), ENOTSUP},
+};
+
 #define CLONE_MUST (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
 #define CLONE_NEVER                                                                               \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
@@ -128,18 +163,76 @@ static int add_mmap(scmp_filter_ctx ctx, int call)
               : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1, SCMP_A3(SCMP_CMP_MASKED_EQ, no_shared, 0));
 }
 
-static int add_guarded(scmp_filter_ctx ctx, pid_t self)
+/* Threads, and processes for those who run programs; namespaces for nobody. */
+static int add_clone(scmp_filter_ctx ctx, bool programs)
+{
+    const uint64_t never = CLONE_NEVER & ~(uint64_t)CLONE_VFORK;
+
+    if (programs)
+        return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, never, 0));
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                            SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_MUST | CLONE_NEVER, CLONE_MUST));
+}
+
+/* Programs have numbers that nobody knows beforehand: where these could be strangers', only abort() is left to them,
+ * which asks for tgkill. */
+static int add_signals(scmp_filter_ctx ctx, const struct ps_filter_conf *conf)
+{
+    uint32_t kill = conf->signals ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
+    int rc;
+
+    if (!conf->programs)
+        return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)conf->self));
+    rc = seccomp_rule_add(ctx, kill, SCMP_SYS(kill), 0);
+    rc = rc ? rc : seccomp_rule_add(ctx, kill, SCMP_SYS(tkill), 0);
+    rc = rc ? rc : seccomp_rule_add(ctx, kill, SCMP_SYS(tgkill), 0);
+    rc = rc ? rc : seccomp_rule_add(ctx, kill, SCMP_SYS(rt_sigqueueinfo), 0);
+    return rc ? rc : seccomp_rule_add(ctx, kill, SCMP_SYS(rt_tgsigqueueinfo), 0);
+}
+
+/* Sockets of one family by their first argument; all others are refused. */
+static int add_sockets(scmp_filter_ctx ctx, const struct ps_filter_conf *conf)
+{
+    uint32_t connect = conf->sockets || conf->network ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EACCES);
+    int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+
+    rc = rc ? rc
+            : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socketpair), 1,
+                               SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+    rc = rc ? rc : seccomp_rule_add(ctx, connect, SCMP_SYS(connect), 0);
+    if (rc || conf->network)
+        return rc ? rc : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 0);
+    if (!conf->sockets)
+        return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 0);
+    rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    return rc ? rc
+              : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                                 SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+}
+
+static int add_programs(scmp_filter_ctx ctx, const struct ps_filter_conf *conf)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < PS_ARRAY_N(for_programs) && !rc; i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, for_programs[i], 0);
+    for (size_t i = 0; i < PS_ARRAY_N(refused_to_programs) && !rc; i++)
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((unsigned)refused_to_programs[i].error),
+                              refused_to_programs[i].call, 0);
+    return rc ? rc : add_sockets(ctx, conf);
+}
+
+static int add_guarded(scmp_filter_ctx ctx, const struct ps_filter_conf *conf)
 {
     int rc = add_mmap(ctx, SCMP_SYS(mmap));
 
     if (!rc)
         rc = add_mmap(ctx, SCMP_SYS(mmap2));
     if (!rc)
-        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_MUST | CLONE_NEVER, CLONE_MUST));
+        rc = add_clone(ctx, conf->programs);
     if (!rc)
-        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)self));
+        rc = add_signals(ctx, conf);
     if (!rc)
         rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
     if (!rc)
@@ -176,10 +269,10 @@ static int export_code(scmp_filter_ctx ctx, struct ps_filter *ret_self)
     return 0;
 }
 
-int ps_filter_build(struct ps_filter *ret_self, pid_t self, bool trap, struct ps_error *reterr)
+int ps_filter_build(struct ps_filter *ret_self, const struct ps_filter_conf *conf, struct ps_error *reterr)
 {
-    scmp_filter_ctx ctx = seccomp_init(trap ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
-    struct ps_filter filter = {.self = self};
+    scmp_filter_ctx ctx = seccomp_init(conf->trap ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
+    struct ps_filter filter = {.self = conf->self};
     int rc;
 
     if (!ctx)
@@ -190,7 +283,9 @@ int ps_filter_build(struct ps_filter *ret_self, pid_t self, bool trap, struct ps
     if (!rc)
         rc = add_plain(ctx);
     if (!rc)
-        rc = add_guarded(ctx, self);
+        rc = add_guarded(ctx, conf);
+    if (!rc && conf->programs)
+        rc = add_programs(ctx, conf);
     rc = rc ? PS_ERR_UNSUPPORTED : export_code(ctx, &filter);
     seccomp_release(ctx);
     if (rc)

@@ -15,9 +15,18 @@ struct ps_filter {
     pid_t self;               /* process id that may be signalled: the child's own, 1 in a pid namespace */
 };
 
-/* Builds the filter for children that see themselves as process self. trap: instead of the kill, SIGSYS for
- * ps_filter_explain (to find out what an engine needs). 0 or a ps_err with the story. */
-int ps_filter_build(struct ps_filter *ret_self, pid_t self, bool trap, struct ps_error *reterr);
+/* What a filter is for. */
+struct ps_filter_conf {
+    pid_t self;    /* children see themselves as this process */
+    bool trap;     /* instead of the kill, SIGSYS for ps_filter_explain (to find out what an engine needs) */
+    bool programs; /* children run programs: exec, fork, wait; what else programs ask for is refused, not deadly */
+    bool signals;  /* with programs: signals reach nobody outside, so kill is allowed */
+    bool sockets;  /* with programs: UNIX sockets, to connect to one that the root directory shows */
+    bool network;  /* with programs: all sockets; for an update that was given the network */
+};
+
+/* Builds it. 0 or a ps_err with the story. */
+int ps_filter_build(struct ps_filter *ret_self, const struct ps_filter_conf *conf, struct ps_error *reterr);
 void ps_filter_fini(struct ps_filter *self);
 /* Puts it on this process for good. no_new_privs must be set. 0 or a ps_err (errno says more). */
 int ps_filter_enter(const struct ps_filter *self);

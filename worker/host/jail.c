@@ -25,6 +25,9 @@
 #define OOM_FIRST    "1000"        /* out of memory: children first */
 #define CHILD_NICE   "10"
 
+/* Processes of the whole account, where those of a child can't be counted apart. */
+#define SHARED_PROCESSES 4096
+
 void ps_jail_init(struct ps_jail *self, const struct ps_jail_limits *limits, uint32_t off, int landlock_max,
                   bool trap)
 {
@@ -42,6 +45,10 @@ void ps_jail_init(struct ps_jail *self, const struct ps_jail_limits *limits, uin
 void ps_jail_fini(struct ps_jail *self)
 {
     ps_filter_fini(&self->filter);
+    if (self->granted)
+        ps_granted_fini(self->granted);
+    free(self->granted);
+    self->granted = NULL;
     ps_close_fd_p(&self->space.pid_ns);
 }
 
@@ -58,6 +65,20 @@ int ps_jail_enter(struct ps_jail *self, struct ps_error *reterr)
     if (self->walls & PS_WALL_NO_NEW_PRIVS)
         (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     return rc;
+}
+
+int ps_jail_grant(struct ps_jail *self, const struct ps_engine_grants *grants, bool update,
+                  struct ps_error *reterr)
+{
+    if (!grants)
+        return 0;
+    if (!self->granted)
+        self->granted = PS_NEW(struct ps_granted);
+    else
+        ps_granted_fini(self->granted);
+    if (!self->granted)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    return ps_granted_read(self->granted, grants, update, reterr);
 }
 
 /* One wall of the child: rc as tried; err names it when it must stand. */
@@ -107,9 +128,12 @@ static int raise_limits(const struct ps_jail *self)
         rc = set_limit(RLIMIT_MEMLOCK, 0, 0);
     if (!rc)
         rc = set_limit(RLIMIT_MSGQUEUE, 0, 0);
-    /* Elsewhere the number counts all processes of the account, also those that are not ours. */
+    /* Elsewhere the number counts all processes of the account, also those that are not ours: then a wide bound on what
+     * programs may fork has to do. */
     if (!rc && (self->walls & PS_WALL_USER_NS))
         rc = set_limit(RLIMIT_NPROC, l->threads, l->threads);
+    else if (!rc && self->granted)
+        rc = set_limit(RLIMIT_NPROC, SHARED_PROCESSES, SHARED_PROCESSES);
     return rc;
 }
 
@@ -162,6 +186,20 @@ static pid_t visible_pid(void)
     return n > 0 ? (pid_t)strtol(text, NULL, 10) : getpid();
 }
 
+static int enter_root(struct ps_jail *self, const char *dir)
+{
+    PS_CLOSE int proc = self->granted ? open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    int rc = ps_space_root(dir, self->limits.tmp_bytes, self->limits.tmp_inodes, self->granted);
+
+    if (rc || !self->granted)
+        return rc;
+    self->proc = access("/proc/self/fd", F_OK) == 0;
+    /* A fork bomb in one slot must not take the processes of the others: they are counted by user namespace. */
+    if ((self->walls & PS_WALL_USER_NS) && proc >= 0)
+        (void)ps_space_own_user(proc); /* else they are counted together */
+    return 0;
+}
+
 int ps_jail_room(struct ps_jail *self, const char *dir, char *tmpdir, size_t tmpdir_max, pid_t *ret_pid,
                  struct ps_error *reterr)
 {
@@ -175,17 +213,33 @@ int ps_jail_room(struct ps_jail *self, const char *dir, char *tmpdir, size_t tmp
     if ((self->walls & PS_WALL_OOM) && (rc = raise_wall(self, PS_WALL_OOM, raise_oom(), reterr)))
         return rc;
     (void)snprintf(tmpdir, tmpdir_max, "%s", dir); /* of its size by contract */
+    if (self->granted)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* as the zygote; known since Linux 3.4 */
     if (!(self->walls & PS_WALL_ROOT))
         return 0;
-    rc = ps_space_root(dir, self->limits.tmp_bytes, self->limits.tmp_inodes);
+    rc = enter_root(self, dir);
     if (!rc)
-        (void)snprintf(tmpdir, tmpdir_max, "/tmp"); /* of its size by contract */
+        (void)snprintf(tmpdir, tmpdir_max, "%s", ps_space_tmpdir(self->granted)); /* of its size by contract */
     return raise_wall(self, PS_WALL_ROOT, rc, reterr);
+}
+
+static int build_filter(struct ps_jail *self, pid_t pid, struct ps_error *reterr)
+{
+    const struct ps_granted *granted = self->granted;
+    const struct ps_filter_conf conf = {.self = pid,
+                                        .trap = self->trap,
+                                        .programs = granted != NULL,
+                                        .signals = (self->walls & PS_WALL_PID_NS) ||
+                                                   self->landlock_abi >= PS_LANDLOCK_FULL,
+                                        .sockets = granted && granted->socket,
+                                        .network = granted && granted->network};
+
+    return ps_filter_build(&self->filter, &conf, reterr);
 }
 
 static int raise_filter(struct ps_jail *self, struct ps_error *reterr)
 {
-    int rc = self->filter.code ? 0 : ps_filter_build(&self->filter, getpid(), self->trap, reterr);
+    int rc = self->filter.code ? 0 : build_filter(self, getpid(), reterr);
 
     return rc ? rc : ps_filter_enter(&self->filter);
 }
@@ -208,10 +262,43 @@ int ps_jail_shut(struct ps_jail *self, const char *tmpdir, struct ps_error *rete
                         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? ps_err_from_errno(errno) : 0, reterr);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of rights, which would clear it */
     if (!rc && (self->walls & PS_WALL_LANDLOCK))
-        rc = raise_wall(self, PS_WALL_LANDLOCK, ps_landlock_enter(self->landlock_abi, tmpdir), reterr);
+        rc = raise_wall(self, PS_WALL_LANDLOCK, 
+                        ps_landlock_enter(self->landlock_abi, tmpdir, self->granted, self->proc), reterr);
     if (!rc && (self->walls & PS_WALL_SECCOMP))
         rc = raise_wall(self, PS_WALL_SECCOMP, raise_filter(self, reterr), reterr);
     return rc;
+}
+
+bool ps_jail_sweep(const struct ps_jail *self)
+{
+    pid_t left;
+
+    if (!self->granted)
+        return true;
+    /* As process 1 it reaches all of its namespace and nobody else. Killed ones are waited for, those that they fork
+     * meanwhile are killed in the next round; the session's deadline ends this if nothing else does. */
+    if (self->walls & PS_WALL_PID_NS) {
+        while (kill(-1, SIGKILL) == 0)
+            while (waitpid(-1, NULL, 0) > 0)
+                ;
+        while (waitpid(-1, NULL, 0) > 0) /* those that had ended before */
+            ;
+        return true;
+    }
+    while ((left = waitpid(-1, NULL, WNOHANG)) > 0)
+        ;
+    return left < 0; /* none at all */
+}
+
+bool ps_jail_is_stale(const struct ps_jail *self)
+{
+    struct stat st;
+
+    for (size_t i = 0; self->granted && i < self->granted->n; i++)
+        if ((self->granted->at[i].use & PS_GRANTED_SOCKET) &&
+            (stat(self->granted->at[i].path, &st) < 0 || st.st_nlink == 0))
+            return true;
+    return false;
 }
 
 static int take_size(struct ps_jail *self)
@@ -279,8 +366,8 @@ int ps_jail_settle(struct ps_jail *self, const char *dir, struct ps_error *reter
 
     if (rc)
         return ps_error_set(reterr, rc, "/proc/self/statm can't be read");
-    if (wanted && (self->walls & PS_WALL_PID_NS) &&
-        (rc = ps_filter_build(&self->filter, 1, self->trap, reterr)))
+    ps_filter_fini(&self->filter); /* of an earlier call */
+    if (wanted && (self->walls & PS_WALL_PID_NS) && (rc = build_filter(self, 1, reterr)))
         return rc;
     rc = ps_file_mkdirs(dir, 0700);
     if (rc)

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "worker/host/filter.h"
+#include "worker/host/granted.h"
 #include "worker/host/space.h"
 #include "worker/host/walls.h"
 
@@ -32,6 +33,8 @@ struct ps_jail {
     int landlock_abi; /* in use; 0 without Landlock */
     bool probing;     /* in a throwaway child: note a refused wall instead of failing */
     bool trap;        /* name refused system calls instead of killing for them */
+    bool proc;        /* in a child that runs programs: it has a /proc of its own */
+    struct ps_granted *granted; /* owned; what programs reach; NULL: children run none */
     struct ps_space space;
     struct ps_filter filter; /* built once when children are process 1; else each child builds its own */
     uint64_t data_bytes;     /* the zygote's private data, bytes */
@@ -44,6 +47,10 @@ void ps_jail_init(struct ps_jail *self, const struct ps_jail_limits *limits, uin
 void ps_jail_fini(struct ps_jail *self);
 /* Moves the zygote into its namespaces; see ps_space_enter: the caller may stay behind for ever. */
 int ps_jail_enter(struct ps_jail *self, struct ps_error *reterr);
+/* Children run programs and reach what grants say; NULL changes nothing. update: with the grants for an update. Before
+ * ps_jail_settle. 0 or a ps_err with a sentence, as ps_granted_read. */
+int ps_jail_grant(struct ps_jail *self, const struct ps_engine_grants *grants, bool update,
+                  struct ps_error *reterr);
 /* With the engine loaded: builds the filter, takes the zygote's size, and tries all walls in a throwaway child that
  * uses directory dir, which it makes and removes. Afterwards walls says what stands. PS_ERR_DENIED when there is no
  * system call filter and that was not asked for: an engine would run unjailed. */
@@ -58,5 +65,11 @@ int ps_jail_room(struct ps_jail *self, const char *dir, char *tmpdir, size_t tmp
                  struct ps_error *reterr);
 /* In a child: all other walls, for good. */
 int ps_jail_shut(struct ps_jail *self, const char *tmpdir, struct ps_error *reterr);
+/* In a child between scans: ends what programs have left running. True when nothing of them is left; else this child has
+ * to end, and the zygote cleans up behind it. */
+bool ps_jail_sweep(const struct ps_jail *self);
+/* In a child: a granted socket was replaced by another of the same name since the root was made: this child has to end,
+ * for it can't see the new one. */
+bool ps_jail_is_stale(const struct ps_jail *self);
 
 #endif

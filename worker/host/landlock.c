@@ -40,6 +40,11 @@ enum {
     SCOPE_SIGNAL = 1 << 1,
 };
 
+/* What may be done below a directory that is written to. */
+#define WRITABLE                                                                                       \
+    ((uint64_t)(FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | \
+                FS_MAKE_REG | FS_REFER | FS_TRUNCATE))
+
 struct ruleset {
     uint64_t fs;
     uint64_t net;
@@ -80,24 +85,54 @@ static struct ruleset ruleset_for(int abi, size_t *ret_size)
     return set;
 }
 
-int ps_landlock_enter(int abi, const char *tmpdir)
+static int add_rule(int ruleset, const char *path, uint64_t allowed)
 {
-    const uint64_t wanted = FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR | FS_REMOVE_FILE |
-                            FS_MAKE_DIR | FS_MAKE_REG | FS_REFER | FS_TRUNCATE;
+    PS_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+    struct beneath rule = {.allowed = allowed, .parent = fd};
+
+    return fd < 0 || syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0
+               ? ps_err_from_errno(errno)
+               : 0;
+}
+
+/* A socket needs no right: which of them can be named is up to the root directory. */
+static int add_granted(int ruleset, const struct ps_granted_path *granted, uint64_t known)
+{
+    const uint64_t file_rights = FS_WRITE_FILE | FS_READ_FILE | FS_EXECUTE | FS_TRUNCATE;
+    uint64_t allowed = 0;
+
+    if (granted->use & PS_GRANTED_READ)
+        allowed |= FS_READ_FILE | FS_READ_DIR;
+    if (granted->use & PS_GRANTED_EXECUTE)
+        allowed |= FS_EXECUTE;
+    if (granted->use & PS_GRANTED_DEVICE)
+        allowed |= granted->use & PS_GRANTED_WRITE ? FS_WRITE_FILE | FS_TRUNCATE : 0;
+    else if (granted->use & PS_GRANTED_WRITE)
+        allowed |= WRITABLE;
+    if (!granted->is_dir)
+        allowed &= file_rights;
+    allowed &= known;
+    return allowed ? add_rule(ruleset, granted->path, allowed) : 0;
+}
+
+int ps_landlock_enter(int abi, const char *tmpdir, const struct ps_granted *granted, bool proc)
+{
     size_t size;
     struct ruleset set = ruleset_for(abi, &size);
-    struct beneath rule = {.allowed = wanted & set.fs};
-    PS_CLOSE int dir = open(tmpdir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     PS_CLOSE int ruleset = -1;
+    int rc;
 
-    if (dir < 0)
-        return ps_err_from_errno(errno);
+    if (granted && granted->network) /* an update that was given the network: other walls name it */
+        set.net = 0;
     ruleset = (int)syscall(CALL_CREATE_RULESET, &set, size, 0);
     if (ruleset < 0)
         return ps_err_from_errno(errno);
-    rule.parent = dir;
-    if (syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0 ||
-        syscall(CALL_RESTRICT_SELF, ruleset, 0) < 0)
-        return ps_err_from_errno(errno);
-    return 0;
+    rc = add_rule(ruleset, tmpdir, WRITABLE & set.fs);
+    for (size_t i = 0; granted && i < granted->n && !rc; i++)
+        rc = add_granted(ruleset, &granted->at[i], set.fs);
+    if (!rc && proc)
+        rc = add_rule(ruleset, "/proc", FS_READ_FILE | FS_READ_DIR);
+    if (!rc && syscall(CALL_RESTRICT_SELF, ruleset, 0) < 0)
+        rc = ps_err_from_errno(errno);
+    return rc;
 }

@@ -136,6 +136,7 @@ static int load(struct host *host, struct ps_error *reterr)
                                   .data = settings->data,
                                   .file = settings->file,
                                   .tmpdir = dir,
+                                  .jail = &host->jail,
                                   .settings = settings->set,
                                   .settings_n = settings->set_n};
     int rc = dir ? ps_file_mkdirs(dir, 0700) : PS_ERR_NOMEM;
@@ -170,6 +171,8 @@ static int prepare(struct host *host, struct ps_error *reterr)
     int rc = load(host, reterr);
 
     conf.plugin = host->plugin;
+    if (!rc)
+        rc = ps_jail_grant(&host->jail, host->plugin->engine->grants, false, reterr);
     rc = rc ? rc : settle(host, reterr);
     rc = rc ? rc : ps_zygote_new(&host->zygote, &conf, reterr);
     if (rc)

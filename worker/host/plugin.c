@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "worker/host/aside.h"
 #include "worker/host/packet.h"
 
 #define ORIGIN_FILE_MAX 256 /* bytes of a file ORIGIN; a longer one is refused */
@@ -20,6 +21,19 @@ static const char *setting(const struct ps_engine_conf *lent, const char *key)
         if (strncmp(self->conf.settings[i], key, len) == 0 && self->conf.settings[i][len] == '=')
             return self->conf.settings[i] + len + 1;
     return NULL;
+}
+
+static int aside(const struct ps_engine_conf *lent, struct ps_engine_aside *wanted, char *err, size_t err_max)
+{
+    const struct ps_plugin *self = lent->host;
+    PS_FREE char *dir = ps_strf("%s/aside", self->conf.tmpdir);
+    struct ps_error error = {0};
+    int rc = dir ? ps_aside_run(self->conf.jail, self->engine->grants, dir, wanted, &error)
+                 : ps_error_set(&error, PS_ERR_NOMEM, "out of memory");
+
+    if (rc)
+        (void)snprintf(err, err_max, "%s", error.text); /* a cut sentence is better than none */
+    return rc ? -1 : 0;
 }
 
 static int check_origin(struct ps_plugin *self, const char *word, struct ps_error *reterr)
@@ -164,6 +178,7 @@ int ps_plugin_load(struct ps_plugin **ret_self, const struct ps_plugin_conf *con
                                          .file = conf->file,
                                          .tmpdir = conf->tmpdir,
                                          .setting = setting,
+                                         .aside = conf->jail ? aside : NULL,
                                          .host = self};
     if ((rc = read_origin(self, reterr)) || (rc = open_object(self, reterr)) || (rc = become(self, reterr)) ||
         (rc = check_entry(self, reterr)) || (rc = start_engine(self, reterr)))

@@ -7,6 +7,8 @@
 #include "engines/engine.h"
 #include "proto/limits.h"
 
+struct ps_jail;
+
 struct ps_plugin_conf {
     const char *name;       /* the engine's name; NULL for whatever the plug-in says */
     const char *path;       /* the shared object */
@@ -15,6 +17,7 @@ struct ps_plugin_conf {
     const char *data;       /* NULL for none */
     const char *file;       /* for an adapter: what describes the engine; NULL for none */
     const char *tmpdir;     /* for open and warm */
+    struct ps_jail *jail;   /* borrowed: for what the engine does aside; NULL: it can't */
     char *const *settings;  /* "key=value"; borrowed until ps_plugin_free */
     size_t settings_n;
 };

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -29,24 +31,31 @@ static const struct kind kinds[] = {
     {PS_WALL_IPC_NS, CLONE_NEWIPC},   {PS_WALL_UTS_NS, CLONE_NEWUTS},  {PS_WALL_PID_NS, CLONE_NEWPID},
 };
 
-static int write_file(const char *path, const char *text)
+static int write_file(int dir, const char *name, const char *text)
 {
-    PS_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+    PS_CLOSE int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
 
     return fd < 0 ? ps_err_from_errno(errno) : ps_file_write_all(fd, text, strlen(text));
 }
 
-/* The account keeps its number inside; nobody else exists there. */
-static int map_account(uid_t uid, gid_t gid)
+/* The account keeps its number inside; nobody else exists there. proc: the directory /proc/self. */
+static int map_account(int proc, uid_t uid, gid_t gid)
 {
     char map[64];
-    int rc = write_file("/proc/self/setgroups", "deny");
+    int rc = write_file(proc, "setgroups", "deny");
 
     (void)snprintf(map, sizeof(map), "%u %u 1", (unsigned)uid, (unsigned)uid); /* fits */
     if (!rc)
-        rc = write_file("/proc/self/uid_map", map);
+        rc = write_file(proc, "uid_map", map);
     (void)snprintf(map, sizeof(map), "%u %u 1", (unsigned)gid, (unsigned)gid); /* fits */
-    return rc ? rc : write_file("/proc/self/gid_map", map);
+    return rc ? rc : write_file(proc, "gid_map", map);
+}
+
+static int enter_user_ns(uid_t uid, gid_t gid)
+{
+    PS_CLOSE int proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return proc < 0 ? ps_err_from_errno(errno) : map_account(proc, uid, gid);
 }
 
 static int enter_one(const struct kind *kind)
@@ -57,7 +66,7 @@ static int enter_one(const struct kind *kind)
     if (unshare(kind->flag) < 0)
         return ps_err_from_errno(errno);
     if (kind->wall == PS_WALL_USER_NS)
-        return map_account(uid, gid);
+        return enter_user_ns(uid, gid);
     if (kind->wall == PS_WALL_MOUNT_NS && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return ps_err_from_errno(errno);
     if (kind->wall == PS_WALL_UTS_NS)
@@ -206,20 +215,133 @@ pid_t ps_space_fork(const struct ps_space *self)
     return pid;
 }
 
-int ps_space_root(const char *dir, uint64_t bytes, uint64_t inodes)
+/* ---- a child's root ---- */
+
+#define SCRATCH "/scratch" /* for temporary files when /tmp holds something granted */
+
+const char *ps_space_tmpdir(const struct ps_granted *granted)
+{
+    return granted && granted->below_tmp ? SCRATCH : "/tmp";
+}
+
+/* Makes what path (relative to the new root) is mounted on, and the directories above it. What lies below another granted
+ * directory is there already, and can't be made: that one is read-only. */
+static int make_place(const char *path, bool is_dir)
+{
+    PS_FREE char *parent = ps_strf("%s", path);
+    char *slash = parent ? strrchr(parent, '/') : NULL;
+    PS_CLOSE int fd = -1;
+
+    if (!parent)
+        return PS_ERR_NOMEM;
+    if (access(path, F_OK) == 0)
+        return 0;
+    if (is_dir)
+        return ps_file_mkdirs(path, 0755);
+    if (slash) {
+        int rc;
+
+        *slash = '\0';
+        if ((rc = ps_file_mkdirs(parent, 0755)))
+            return rc;
+    }
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 ? ps_err_from_errno(errno) : 0;
+}
+
+/* The flags that the mount at path has and that a change of it must repeat: who is no real root may not drop them. */
+static unsigned long kept_flags(const char *path)
+{
+    static const struct {
+        unsigned long have, flag;
+    } pairs[] = {{ST_RDONLY, MS_RDONLY}, {ST_NOSUID, MS_NOSUID},   {ST_NODEV, MS_NODEV},
+                 {ST_NOEXEC, MS_NOEXEC}, {ST_NOATIME, MS_NOATIME}, {ST_NODIRATIME, MS_NODIRATIME},
+                 {ST_RELATIME, MS_RELATIME}};
+    unsigned long flags = 0;
+    struct statvfs st;
+
+    if (statvfs(path, &st) < 0)
+        return 0;
+    for (size_t i = 0; i < PS_ARRAY_N(pairs); i++)
+        if (st.f_flag & pairs[i].have)
+            flags |= pairs[i].flag;
+    return flags;
+}
+
+/* One granted path at its own name in the new root, which is the working directory. */
+static int bind_one(const struct ps_granted_path *granted)
+{
+    const char *place = granted->path + 1;
+    unsigned long flags = MS_NOSUID;
+    int rc = make_place(place, granted->is_dir);
+
+    if (rc)
+        return rc;
+    if (mount(granted->path, place, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return ps_err_from_errno(errno);
+    if (!(granted->use & PS_GRANTED_DEVICE))
+        flags |= MS_NODEV;
+    /* A read-only mount neither hinders writing to a device nor connecting to a socket. */
+    if (!(granted->use & PS_GRANTED_WRITE))
+        flags |= MS_RDONLY;
+    return mount(NULL, place, NULL, MS_BIND | MS_REMOUNT | flags | kept_flags(place), NULL) < 0
+               ? ps_err_from_errno(errno)
+               : 0;
+}
+
+/* Programs look for /proc/self/fd. Where the kernel refuses (a container whose own /proc is masked), there is none. */
+static void mount_proc(void)
+{
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+    if (mkdir("proc", 0555) == 0 && mount("proc", "proc", "proc", flags, "subset=pid") < 0)
+        (void)mount("proc", "proc", "proc", flags, NULL); /* before Linux 5.8, or there is none */
+}
+
+/* Fills the new root, the working directory. At the end only the directory for temporary files can be written to. */
+static int furnish(const struct ps_granted *granted)
+{
+    const char *tmp = ps_space_tmpdir(granted) + 1;
+    int rc = 0;
+
+    for (size_t i = 0; i < granted->n && !rc; i++)
+        rc = bind_one(&granted->at[i]);
+    if (rc)
+        return rc;
+    mount_proc();
+    if (mount(tmp, tmp, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, ".", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        return ps_err_from_errno(errno);
+    return 0;
+}
+
+int ps_space_root(const char *dir, uint64_t bytes, uint64_t inodes, const struct ps_granted *granted)
 {
     char options[96];
+    int rc;
 
+    /* The mount points of what is granted are not temporary files. */
+    inodes += granted ? 4 * PS_GRANTED_MAX : 0;
     (void)snprintf(options, sizeof(options), "size=%llu,nr_inodes=%llu,mode=0700", (unsigned long long)bytes,
                    (unsigned long long)inodes); /* fits */
     if (unshare(CLONE_NEWNS) < 0 ||
         mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0 || chdir(dir) < 0 ||
-        mkdir("tmp", 0700) < 0)
+        mkdir(ps_space_tmpdir(granted) + 1, 0700) < 0)
         return ps_err_from_errno(errno);
+    if (granted && (rc = furnish(granted)))
+        return rc;
     /* The old root ends up above the new one and is let go. In a chroot, which is no mount point, the kernel has no
      * pivot_root: there a chroot has to do, which a process without capabilities and foreign directories can't leave.
      */
     if (syscall(SYS_pivot_root, ".", ".") == 0)
         return umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ? ps_err_from_errno(errno) : 0;
     return chroot(".") < 0 || chdir("/") < 0 ? ps_err_from_errno(errno) : 0;
+}
+
+bool ps_space_own_user(int self_proc)
+{
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+
+    return unshare(CLONE_NEWUSER) == 0 && map_account(self_proc, uid, gid) == 0;
 }
