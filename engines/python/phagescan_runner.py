@@ -1,10 +1,10 @@
 """phagescan_runner: runs one engine written in Python for engines/python/adapter.so, over descriptors.
 
-    python3 -I -B phagescan_runner.py ask|serve|update FILE.py
+    python3 -I -B phagescan_runner.py card|check|serve|update FILE.py
 
 A frame, both ways, is two big-endian lengths of 32 bits, then a JSON object of the first length and raw bytes of the
-second (README.md lists the objects). Requests come from descriptor 4, answers go to 5; the sample, or the file with new
-definitions, is descriptor 3. Standard output and error are for people: their last lines explain a death.
+second (README.md lists the objects). Requests come from descriptor 4, a socket; answers go to 5; the sample, or the file with
+new definitions, comes along with its request and is descriptor 3. Standard output and error are for people: their last lines explain a death.
 
 This process is as hostile as the samples that it parses: the adapter believes nothing of what it says.
 """
@@ -281,26 +281,29 @@ def number(engine, key, most):
     return value
 
 
-def ask(pipe, path):
-    """What the class says of itself: one frame."""
+def card(pipe, path):
+    """What the class says of itself before anything is granted: one frame."""
+    engine = load(path, pipe.request() or {})
+    globs = api.as_globs(engine.supported_file_types)
+    seen = [os.path.dirname(os.__file__), *(p for p in sys.path if os.path.exists(p))]
+    pipe.send('card', kind=engine.kind, types=','.join(globs) if globs else '', licence=cut(engine.licence, 128),
+              programs=[*paths(engine.engine_path, 'engine_path'), *paths(engine.programs, 'programs')],
+              readable=[*dict.fromkeys(os.path.realpath(p) for p in seen), *paths(engine.readable, 'readable')],
+              socket=(paths(engine.socket, 'socket') or [''])[0], writable=paths(engine.writable, 'writable'),
+              hosts=[cut(host, 256) for host in engine.update_hosts],
+              run_ms=number(engine, 'run_ms', 3600000), at_once=number(engine, 'at_once', 4096),
+              updates=type(engine).update_definitions is not api.AbstractEngine.update_definitions)
+
+
+def check(pipe, path):
+    """Whether it can work here, and its versions: one frame."""
     engine = load(path, pipe.request() or {})
     reason = unfit(engine)
     version, definitions = ('', '') if reason else versions(engine)
-    globs = api.as_globs(engine.supported_file_types)
-    python = [os.path.dirname(os.__file__), *(p for p in sys.path if os.path.exists(p))]
-    pipe.send('card', kind=engine.kind, name=cut(engine.name, 128), unfit=reason, version=version,
-              definitions=definitions, types=','.join(globs) if globs else '',
-              licence=cut(engine.licence, 128),
-              programs=[os.path.realpath(sys.executable), *paths(engine.engine_path, 'engine_path'),
-                        *paths(engine.programs, 'programs')],
-              readable=[*dict.fromkeys(os.path.realpath(p) for p in python), *paths(engine.readable, 'readable')],
-              writable=paths(engine.writable, 'writable'), socket=(paths(engine.socket, 'socket') or [''])[0],
-              hosts=[cut(host, 256) for host in engine.update_hosts],
-              run_ms=number(engine, 'run_ms', 3600000), at_once=number(engine, 'at_once', 4096),
+    pipe.send('checked', reason=reason, version=version, definitions=definitions,
               licence_scans=number(engine, 'licence_scans', 1 << 20),
               licence_ends_at=number(engine, 'licence_ends_at', 1 << 40),
-              silence_counts=bool(engine.silence_counts),
-              updates=type(engine).update_definitions is not api.AbstractEngine.update_definitions)
+              silence_counts=bool(engine.silence_counts))
 
 
 def outcome_of(engine, result, out):
@@ -408,7 +411,7 @@ def update(pipe, path):
     engine = load(path, setup)
     engine.definitions_dir = wanted(setup, 'dir', str)
     engine.tmpdir = tempfile.tempdir = wanted(setup, 'tmpdir', str)
-    size = wanted(setup, 'size', int)
+    size = wanted(setup, 'size', int)  # -1: no file
     reason = ''
     try:
         if size >= 0:
@@ -426,13 +429,8 @@ def update(pipe, path):
     pipe.send('updated', reason=reason)
 
 
-def from_pipe(n):
-    return os.read(REQUEST_FD, n)
-
-
 class FromSocket:
-    """Bytes from the socket of requests. A descriptor that comes along becomes SAMPLE_FD; without one the old is
-    closed, so that no job sees another's sample."""
+    """Bytes from the socket of requests. A descriptor that comes along becomes SAMPLE_FD."""
 
     def __init__(self, fd):
         # All three are given: else the constructor would ask the kernel, with calls that the jail doesn't know.
@@ -452,13 +450,13 @@ class FromSocket:
 
 def main():
     mode, path = sys.argv[1:]
-    modes = {'ask': ask, 'serve': serve, 'update': update}
+    modes = {'card': card, 'check': check, 'serve': serve, 'update': update}
     # Programs that the engine starts get none of these. In a fork of this process the answers are closed: its end is
     # seen, whatever of it lives on.
     for fd in (REQUEST_FD, REPLY_FD):
         os.set_inheritable(fd, False)
     os.register_at_fork(after_in_child=lambda: os.close(REPLY_FD))
-    pipe = Pipe(FromSocket(REQUEST_FD) if mode == 'serve' else from_pipe, REPLY_FD)
+    pipe = Pipe(FromSocket(REQUEST_FD), REPLY_FD)
     try:
         modes[mode](pipe, path)
     except Exception as error:
