@@ -18,8 +18,10 @@ struct engine_command {
 static char full_new[] = "engine new", full_test[] = "engine test";
 
 static const struct engine_command commands[] = {
-    {"new", full_new, "write the directory of a new engine: a manifest that works, to be changed", ps_engine_new},
-    {"test", full_test, "run an engine in its jail on a harmless text, on EICAR and on files", ps_engine_test},
+    {"new", full_new, "write the directory of a new engine: a manifest that works, to be changed",
+     ps_engine_new},
+    {"test", full_test, "run an engine in its jail on a harmless text, on EICAR and on files",
+     ps_engine_test},
 };
 
 static void usage(FILE *to)
@@ -27,7 +29,8 @@ static void usage(FILE *to)
     (void)fputs("usage: phagescan engine COMMAND [OPTION...] [ARGUMENT...]\n\n", to);
     for (size_t i = 0; i < PS_ARRAY_N(commands); i++)
         (void)fprintf(to, "  %-7s %s\n", commands[i].name, commands[i].prose);
-    (void)fputs("\n`phagescan engine COMMAND --help` lists a command's options; docs/engines.md teaches how to write one.\n",
+    (void)fputs("\n`phagescan engine COMMAND --help` lists a command's options; docs/engines.md teaches how "
+                "to write one.\n",
                 to);
 }
 

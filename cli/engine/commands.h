@@ -27,6 +27,7 @@ struct ps_engine_place {
 
 /* Finds the engine that is called word, or lies in the directory word. engines: directory of installed engines, NULL for
  * the usual one ($PHAGESCAN_ENGINES, then that of base/layout.h, then the build tree's). 0 or a ps_err with a sentence. */
-int ps_engine_find(struct ps_engine_place *ret_place, const char *word, const char *engines, struct ps_error *reterr);
+int ps_engine_find(struct ps_engine_place *ret_place, const char *word, const char *engines,
+                   struct ps_error *reterr);
 
 #endif

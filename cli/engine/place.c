@@ -65,7 +65,8 @@ static int find_engines(char ret_dir[PS_PATH_MAX], const char *wanted, struct ps
 }
 
 /* As a worker looks: the module itself, or what an adapter reads. */
-static int find_parts(struct ps_engine_place *self, const char *dir, const char *engines, struct ps_error *reterr)
+static int find_parts(struct ps_engine_place *self, const char *dir, const char *engines,
+                      struct ps_error *reterr)
 {
     static const struct {
         const char *suffix, *adapter;
@@ -86,11 +87,12 @@ static int find_parts(struct ps_engine_place *self, const char *dir, const char 
             self->data[0] = '\0';
         return 0;
     }
-    return ps_error_set(reterr, PS_ERR_NOTFOUND, "%s has no %s.so, %s.engine or %s.py", dir, self->name, self->name,
-                        self->name);
+    return ps_error_set(reterr, PS_ERR_NOTFOUND, "%s has no %s.so, %s.engine or %s.py", dir, self->name,
+                        self->name, self->name);
 }
 
-int ps_engine_find(struct ps_engine_place *ret_place, const char *word, const char *engines, struct ps_error *reterr)
+int ps_engine_find(struct ps_engine_place *ret_place, const char *word, const char *engines,
+                   struct ps_error *reterr)
 {
     struct ps_engine_place self = {.name = ""};
     char all[PS_PATH_MAX], installed[PS_PATH_MAX];
@@ -107,11 +109,12 @@ int ps_engine_find(struct ps_engine_place *ret_place, const char *word, const ch
     else if (join(installed, all, word))
         dir = realpath(installed, NULL);
     if (!dir)
-        return ps_error_set(reterr, PS_ERR_NOTFOUND, "there is no engine %.100s: neither a directory nor in %.200s",
-                            word, all);
+        return ps_error_set(reterr, PS_ERR_NOTFOUND,
+                            "there is no engine %.100s: neither a directory nor in %.200s", word, all);
     name = strrchr(dir, '/') + 1; /* realpath begins with one */
     if (!ps_engine_name_valid(name))
-        return ps_error_set(reterr, PS_ERR_INVALID, "an engine's directory has a name of a-z, 0-9, _ and - only");
+        return ps_error_set(reterr, PS_ERR_INVALID,
+                            "an engine's directory has a name of a-z, 0-9, _ and - only");
     (void)snprintf(self.name, sizeof(self.name), "%s", name); /* checked */
     rc = find_parts(&self, dir, all, reterr);
     if (!rc)

@@ -21,15 +21,16 @@
 #define WORDS_MAX 128 /* of the engine host's command line, without files */
 
 struct wishes {
-    char *engines, *signatures;      /* owned */
-    struct ps_opt_list set;          /* owned */
+    char *engines, *signatures; /* owned */
+    struct ps_opt_list set;     /* owned */
     bool json;
 };
 
 #define FIELD(f) offsetof(struct wishes, f)
 
 static const struct ps_opt options[] = {
-    {"engine-dir", 'e', PS_OPT_TEXT, FIELD(engines), 0, 0, NULL, "dir", "Where installed engines and adapters are."},
+    {"engine-dir", 'e', PS_OPT_TEXT, FIELD(engines), 0, 0, NULL, "dir",
+     "Where installed engines and adapters are."},
     {"signatures", 's', PS_OPT_TEXT, FIELD(signatures), 0, 0, NULL, "dir",
      "Signatures to use instead of those beside the engine."},
     {"set", 0, PS_OPT_LIST, FIELD(set), 0, 0, NULL, "key=value", "Settings for the engine."},
@@ -42,16 +43,16 @@ enum role { CLEAN, EICAR, FILES };
 struct test {
     struct wishes wishes;
     struct ps_engine_place place;
-    char dir[64];           /* temporary, for the two samples of our own */
+    char dir[64]; /* temporary, for the two samples of our own */
     char clean[80], eicar[80];
-    char *const *files;     /* further ones, NULL-ended */
+    char *const *files; /* further ones, NULL-ended */
     unsigned seen, failed_n;
-    bool describes;         /* the engine says "described" */
+    bool describes; /* the engine says "described" */
 };
 
 /* Not whole in the binary, or scanners would find the command line. */
-static const char *const eicar_parts[] = {"X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-",
-                                          "FILE!$H+H*"};
+static const char *const eicar_parts[] = {"X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-",
+                                          "ANTIVIRUS-TEST-", "FILE!$H+H*"};
 
 static int write_samples(struct test *test, struct ps_error *reterr)
 {
@@ -139,7 +140,8 @@ static int start(char **argv, pid_t *ret_pid, FILE **ret_from, struct ps_error *
     if (*ret_from)
         return 0;
     (void)close(fds[0]); /* nothing was read */
-    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "%s can't be started: %s", argv[0], strerror(rc ? rc : errno));
+    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "%s can't be started: %s", argv[0],
+                        strerror(rc ? rc : errno));
 }
 
 /* ---- what it says ---- */
@@ -255,7 +257,8 @@ static int run(struct test *test, struct ps_error *reterr)
     char **argv = command_line(test, &own);
     FILE *from = NULL;
     pid_t pid = 0;
-    int status = 0, rc = argv ? start(argv, &pid, &from, reterr) : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    int status = 0,
+        rc = argv ? start(argv, &pid, &from, reterr) : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
 
     while (!rc && getline(&line, &room, from) > 0)
         take_line(test, line);
@@ -269,7 +272,8 @@ static int run(struct test *test, struct ps_error *reterr)
     for (size_t i = 0; test->files[i]; i++)
         wanted++;
     if (!rc && test->seen < wanted)
-        return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "%zu of %zu files got no answer", wanted - test->seen, wanted);
+        return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "%zu of %zu files got no answer", wanted - test->seen,
+                            wanted);
     return rc;
 }
 
@@ -293,10 +297,11 @@ int ps_engine_test(int argc, char **argv)
 {
     struct ps_opts_args rest = {0};
     struct test test = {.seen = 0};
-    int status = ps_text_options(options, &test.wishes, argc, argv, "engine test [OPTION...] NAME|DIRECTORY [FILE...]",
-                                 "Runs an engine in its jail: on a harmless text, on the EICAR test file, on files. Exits "
-                                 "with 0 when it answers as it should.",
-                                 &rest);
+    int status = ps_text_options(
+        options, &test.wishes, argc, argv, "engine test [OPTION...] NAME|DIRECTORY [FILE...]",
+        "Runs an engine in its jail: on a harmless text, on the EICAR test file, on files. Exits "
+        "with 0 when it answers as it should.",
+        &rest);
 
     if (status < 0 && rest.argc < 1)
         status = ps_text_complain(argv[0], "it takes the name or the directory of an engine");

@@ -25,8 +25,8 @@
 struct adapter {
     struct ps_manifest manifest;
     char name[NAME_MAX_BYTES + 1];
-    char dir[PATH_MAX];           /* of the manifest */
-    uint64_t mark;                /* of the manifest's text: what it makes of outputs belongs to the version */
+    char dir[PATH_MAX]; /* of the manifest */
+    uint64_t mark;      /* of the manifest's text: what it makes of outputs belongs to the version */
     const char *names[NAMES_KEPT + 1]; /* {engine}, {signatures}, {data} and their values, NULL at the end */
     char *programs[GRANTS_MAX + 1], *readable[GRANTS_MAX + 1]; /* owned texts, ended by NULL */
     struct ps_words writable;
@@ -36,8 +36,8 @@ struct adapter {
     struct ps_asked asked;
     struct ps_sigset signatures;
     char version[PS_ASKED_TEXT_MAX + 40];
-    bool explain;  /* the setting: say what each pattern matched */
-    bool is_test;  /* signatures of origin test */
+    bool explain; /* the setting: say what each pattern matched */
+    bool is_test; /* signatures of origin test */
 };
 
 static struct adapter self;
@@ -111,7 +111,8 @@ static int grant(char *list[GRANTS_MAX + 1], char *word, char *err, size_t err_m
     return 0;
 }
 
-static int grant_all(char *list[GRANTS_MAX + 1], const struct ps_words *words, size_t n, char *err, size_t err_max)
+static int grant_all(char *list[GRANTS_MAX + 1], const struct ps_words *words, size_t n, char *err,
+                     size_t err_max)
 {
     int rc = 0;
 
@@ -130,8 +131,8 @@ static int grant_text(char **ret_text, const char *text, char *err, size_t err_m
 static int make_grants(char *err, size_t err_max)
 {
     const struct ps_manifest *manifest = &self.manifest;
-    const struct ps_words *const commands[] = {&manifest->command,     &manifest->probe,
-                                               &manifest->version,     &manifest->definitions,
+    const struct ps_words *const commands[] = {&manifest->command,         &manifest->probe,
+                                               &manifest->version,         &manifest->definitions,
                                                &manifest->licence_command, &manifest->update};
     const char *const dirs[] = {self.dir, self.names[3], self.names[5]};
     bool test_file = manifest->self_test && manifest->self_test[0] == '/';
@@ -157,10 +158,46 @@ static int make_grants(char *err, size_t err_max)
     return rc;
 }
 
+/* Whether the {names} in words are known, before a scan finds out. extra: further pairs, ended by NULL. */
+static int check_words(const struct ps_words *words, const char *const *extra, char *err, size_t err_max)
+{
+    const char *names[NAMES_KEPT + 8];
+    struct ps_words expanded = {0};
+    size_t n = 0;
+    int rc;
+
+    for (; n < NAMES_KEPT; n++)
+        names[n] = self.names[n];
+    for (; *extra; extra++)
+        names[n++] = *extra;
+    names[n] = NULL;
+    rc = ps_words_expand(words, names, &expanded, err, err_max);
+    ps_words_fini(&expanded);
+    return rc;
+}
+
+static int check_commands(char *err, size_t err_max)
+{
+    static const char *const scans[] = {"tmpdir", "", "sample", "", NULL},
+                             *const asks[] = {"tmpdir", "", NULL}, *const updates[] = {"tmpdir", "",
+                                                                                       "new",    "",
+                                                                                       "file",   "",
+                                                                                       NULL};
+    const struct ps_manifest *manifest = &self.manifest;
+    const struct ps_words *const asked[] = {&manifest->probe, &manifest->version, &manifest->definitions,
+                                            &manifest->licence_command, &manifest->environment};
+    int rc = check_words(&manifest->command, scans, err, err_max);
+
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]) && !rc; i++)
+        rc = check_words(asked[i], asks, err, err_max);
+    return rc ? rc : check_words(&manifest->update, updates, err, err_max);
+}
+
 static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max);
 static int open_engine(const struct ps_engine_conf *conf, void **ret_engine, char *err, size_t err_max);
 static void info(void *engine, struct ps_engine_info *ret_info);
-static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report);
+static enum ps_found scan(void *engine, const struct ps_engine_sample *sample,
+                          const struct ps_engine_report *report);
 static void close_engine(void *engine);
 static int update(const struct ps_engine_conf *conf, int fd, const char *dir, char *err, size_t err_max);
 
@@ -181,6 +218,7 @@ static const struct ps_engine *become(const struct ps_engine_conf *conf, char *e
     self.names[4] = "data";
     self.names[5] = conf->data;
     rc = rc ? rc : make_grants(why, sizeof(why));
+    rc = rc ? rc : check_commands(why, sizeof(why));
     if (rc) {
         (void)ps_kit_fail(err, err_max, "%s: %s", conf->file, why); /* says -1; NULL says so here */
         return NULL;
@@ -258,19 +296,23 @@ static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
     if (!rc && self.socket)
         rc = probe_socket(self.socket, err, err_max);
     if (!rc && self.exchange && access(self.exchange, W_OK | X_OK) < 0)
-        rc = ps_kit_fail(err, err_max, "the exchange directory %s can't be used: %s", self.exchange, strerror(errno));
+        rc = ps_kit_fail(err, err_max, "the exchange directory %s can't be used: %s", self.exchange,
+                         strerror(errno));
     return rc;
 }
 
 /* ---- scan ---- */
 
 /* Runs the command on sample and judges. 0 with *ret_judgement to be ended, or -1 with a sentence. */
-static int run(const struct ps_engine_sample *sample, struct ps_judgement *ret_judgement, char *err, size_t err_max)
+static int run(const struct ps_engine_sample *sample, struct ps_judgement *ret_judgement, char *err,
+               size_t err_max)
 {
     struct ps_handed handed;
     const char *names[NAMES_KEPT + 5];
     struct ps_words argv = {0}, env = {0};
-    struct ps_tool tool = {.argv = argv.at, .env = env.at, .dir = sample->tmpdir};
+    /* Without a root of its own the directory may have no absolute name that this account can use. */
+    struct ps_tool tool = {
+        .argv = argv.at, .env = env.at, .dir = sample->tmpdir[0] == '/' ? sample->tmpdir : "."};
     struct ps_tool_end end = {0};
     int rc = ps_hand_over(&self.manifest, sample, self.exchange, &handed, err, err_max);
     size_t n = 0;
@@ -294,9 +336,10 @@ static int run(const struct ps_engine_sample *sample, struct ps_judgement *ret_j
         if (ps_handed_is_gone(&handed) && ret_judgement->found != PS_FOUND_MALICIOUS &&
             ret_judgement->found != PS_FOUND_SUSPICIOUS) {
             ret_judgement->found = PS_FOUND_FAILURE;
-            (void)snprintf(ret_judgement->reason, sizeof(ret_judgement->reason),
-                           "removed by an on-access scanner: the copy of the sample was taken away or changed while "
-                           "the program looked at it"); /* fits */
+            (void)snprintf(
+                ret_judgement->reason, sizeof(ret_judgement->reason),
+                "removed by an on-access scanner: the copy of the sample was taken away or changed while "
+                "the program looked at it"); /* fits */
         }
     }
     free(end.out);
@@ -317,7 +360,8 @@ static void report_traits(const struct ps_engine_report *report, struct ps_judge
         (void)ps_kit_trait(report, "manifest-matches", json_incref(judgement->matches)); /* likewise */
 }
 
-static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report)
+static enum ps_found scan(void *engine, const struct ps_engine_sample *sample,
+                          const struct ps_engine_report *report)
 {
     struct ps_judgement judgement;
     char err[PS_KIT_TEXT_MAX] = "";
@@ -341,7 +385,8 @@ static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, c
 /* ---- open ---- */
 
 /* Not whole in the binary either, or scanners would find the adapter. */
-static const char *const eicar[] = {"X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-", "FILE!$H+H*"};
+static const char *const eicar[] = {"X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-",
+                                    "FILE!$H+H*"};
 
 /* Makes the sample of the self-test in tmpdir. Returns a descriptor to read it by, or -1. */
 static int make_test_sample(const char *tmpdir, uint64_t *ret_size)
@@ -421,7 +466,8 @@ static int look_at_signatures(const struct ps_engine_conf *conf, char *err, size
     if (ps_sigset_list(&self.signatures, conf->signatures, true, is_any, err, err_max) ||
         ps_sigset_hash(&self.signatures, NULL, err, err_max))
         return -1;
-    (void)snprintf(self.asked.definitions, sizeof(self.asked.definitions), "%s", self.signatures.hash); /* fits */
+    (void)snprintf(self.asked.definitions, sizeof(self.asked.definitions), "%s",
+                   self.signatures.hash); /* fits */
     self.asked.built_at = self.asked.built_at ? self.asked.built_at : self.signatures.newest;
     return 0;
 }
@@ -495,7 +541,9 @@ static int update(const struct ps_engine_conf *conf, int fd, const char *dir, ch
     names[n++] = fd >= 0 ? "/proc/self/fd/3" : NULL;
     names[n] = NULL;
     rc = ps_words_expand(&self.manifest.update, names, &argv, err, err_max);
-    rc = rc ? rc : ps_tool_environment(&self.manifest, conf->tmpdir ? conf->tmpdir : dir, names, &env, err, err_max);
+    rc = rc ? rc
+            : ps_tool_environment(&self.manifest, conf->tmpdir ? conf->tmpdir : dir, names, &env, err,
+                                  err_max);
     rc = rc ? rc : ps_tool_run(&tool, &end, err, err_max);
     if (!rc && (!WIFEXITED(end.status) || WEXITSTATUS(end.status) != 0)) {
         size_t skip = end.len > 200 ? end.len - 200 : 0;

@@ -28,8 +28,8 @@ void ps_words_fini(struct ps_words *words)
     words->n = 0;
 }
 
-int ps_words_expand(const struct ps_words *words, const char *const *names, struct ps_words *ret_words, char *err,
-                    size_t err_max)
+int ps_words_expand(const struct ps_words *words, const char *const *names, struct ps_words *ret_words,
+                    char *err, size_t err_max)
 {
     for (size_t i = 0; i < words->n; i++) {
         char *word = ps_manifest_expand(words->at[i], names, err, err_max);
@@ -102,7 +102,11 @@ static int answer(void *arg, const char *tmpdir, int out)
     const struct question *question = arg;
     const char *names[NAMES_MAX + 3];
     struct ps_words argv = {0}, env = {0};
-    struct ps_tool tool = {.argv = argv.at, .env = env.at, .dir = tmpdir, .stdin_fd = -1, .sample_fd = -1};
+    struct ps_tool tool = {.argv = argv.at,
+                           .env = env.at,
+                           .dir = tmpdir[0] == '/' ? tmpdir : ".",
+                           .stdin_fd = -1,
+                           .sample_fd = -1};
     struct ps_tool_end end = {0};
     char err[PS_KIT_TEXT_MAX] = "";
     int rc;
@@ -122,8 +126,8 @@ static int answer(void *arg, const char *tmpdir, int out)
 }
 
 /* Asks one command. 0 with the text of an answer that came with exit status 0, to be freed. */
-static int ask(const struct question *question, const struct ps_engine_conf *conf, const char *what, char **ret_text,
-               char *err, size_t err_max)
+static int ask(const struct question *question, const struct ps_engine_conf *conf, const char *what,
+               char **ret_text, char *err, size_t err_max)
 {
     char *buf = calloc(1, sizeof(int) + ANSWER_MAX + 1), clean[PS_KIT_TEXT_MAX], said[PS_KIT_TEXT_MAX] = "";
     struct ps_engine_aside aside = {.job = answer,
@@ -135,7 +139,8 @@ static int ask(const struct question *question, const struct ps_engine_conf *con
 
     if (!buf || !conf->aside) {
         free(buf);
-        return ps_kit_fail(err, err_max, "%s: %s", what, buf ? "there is no jail to ask in" : "out of memory");
+        return ps_kit_fail(err, err_max, "%s: %s", what,
+                           buf ? "there is no jail to ask in" : "out of memory");
     }
     if (conf->aside(conf, &aside, said, sizeof(said)))
         rc = ps_kit_fail(err, err_max, "%s: %s", what, said);
@@ -184,14 +189,16 @@ static int take_date(const struct ps_manifest *manifest, const char *text, int64
 
 /* The text that stands for the whole: the group of that name, or else the whole first line. */
 static int take_text(const struct ps_pattern *pattern, const char *answer_text, const char *name,
-                     struct ps_captures *captures, char ret_text[PS_ASKED_TEXT_MAX], char *err, size_t err_max)
+                     struct ps_captures *captures, char ret_text[PS_ASKED_TEXT_MAX], char *err,
+                     size_t err_max)
 {
     char line[PS_CAPTURE_MAX + 1] = "";
     const char *text = line;
 
     captures->n = 0;
     if (!pattern->code) {
-        (void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(answer_text, "\r\n"), answer_text); /* cut is fine */
+        (void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(answer_text, "\r\n"),
+                       answer_text); /* cut is fine */
     } else {
         if (!find(pattern, answer_text, captures))
             return ps_kit_fail(err, err_max, "%s: no line of the answer matches", name);
@@ -201,8 +208,8 @@ static int take_text(const struct ps_pattern *pattern, const char *answer_text, 
     return 0;
 }
 
-static int ask_version(const struct question *base, const struct ps_engine_conf *conf, struct ps_asked *self, char *err,
-                       size_t err_max)
+static int ask_version(const struct question *base, const struct ps_engine_conf *conf, struct ps_asked *self,
+                       char *err, size_t err_max)
 {
     struct question question = *base;
     struct ps_captures captures;
@@ -213,13 +220,15 @@ static int ask_version(const struct question *base, const struct ps_engine_conf 
     if (question.command->n == 0)
         return 0;
     rc = ask(&question, conf, "version", &text, err, err_max);
-    rc = rc ? rc : take_text(&base->manifest->version_match, text, "version", &captures, self->version, err, err_max);
+    rc = rc ? rc
+            : take_text(&base->manifest->version_match, text, "version", &captures, self->version, err,
+                        err_max);
     free(text);
     return rc;
 }
 
-static int ask_definitions(const struct question *base, const struct ps_engine_conf *conf, struct ps_asked *self,
-                           char *err, size_t err_max)
+static int ask_definitions(const struct question *base, const struct ps_engine_conf *conf,
+                           struct ps_asked *self, char *err, size_t err_max)
 {
     struct question question = *base;
     struct ps_captures captures;
@@ -232,8 +241,8 @@ static int ask_definitions(const struct question *base, const struct ps_engine_c
         return 0;
     rc = ask(&question, conf, "definitions", &text, err, err_max);
     rc = rc ? rc
-            : take_text(&base->manifest->definitions_match, text, "definitions", &captures, self->definitions, err,
-                        err_max);
+            : take_text(&base->manifest->definitions_match, text, "definitions", &captures, self->definitions,
+                        err, err_max);
     free(text);
     if (rc)
         return rc;
@@ -245,8 +254,8 @@ static int ask_definitions(const struct question *base, const struct ps_engine_c
     return 0;
 }
 
-static int ask_licence(const struct question *base, const struct ps_engine_conf *conf, struct ps_asked *self, char *err,
-                       size_t err_max)
+static int ask_licence(const struct question *base, const struct ps_engine_conf *conf, struct ps_asked *self,
+                       char *err, size_t err_max)
 {
     const struct ps_manifest *manifest = base->manifest;
     struct question question = *base;
@@ -283,8 +292,8 @@ static int check_licence(const struct ps_asked *self, char *err, size_t err_max)
     if (!self->licence_ends_at || ends_at > time(NULL))
         return 0;
     (void)gmtime_r(&ends_at, &day); /* a date that was read from one */
-    return ps_kit_fail(err, err_max, "the licence ended on %04d-%02d-%02d", day.tm_year + 1900, day.tm_mon + 1,
-                       day.tm_mday);
+    return ps_kit_fail(err, err_max, "the licence ended on %04d-%02d-%02d", day.tm_year + 1900,
+                       day.tm_mon + 1, day.tm_mday);
 }
 
 int ps_ask(const struct ps_manifest *manifest, const struct ps_engine_conf *conf, const char *const *names,

@@ -26,8 +26,8 @@ int ps_ask(const struct ps_manifest *manifest, const struct ps_engine_conf *conf
 int ps_tool_environment(const struct ps_manifest *manifest, const char *tmpdir, const char *const *names,
                         struct ps_words *ret_words, char *err, size_t err_max);
 /* words with their {names} replaced. Likewise. */
-int ps_words_expand(const struct ps_words *words, const char *const *names, struct ps_words *ret_words, char *err,
-                    size_t err_max);
+int ps_words_expand(const struct ps_words *words, const char *const *names, struct ps_words *ret_words,
+                    char *err, size_t err_max);
 void ps_words_fini(struct ps_words *words);
 
 #endif

@@ -3,22 +3,23 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#define TAIL_MAX    300 /* bytes of the last lines that a reason quotes */
-#define UNNAMED     "unnamed"
-#define TAIL_LINES  3
+#define TAIL_MAX   300 /* bytes of the last lines that a reason quotes */
+#define UNNAMED    "unnamed"
+#define TAIL_LINES 3
 
 struct bench {
     const struct ps_manifest *manifest;
     struct ps_judgement *judgement;
     bool explain;
-    bool seen[PS_SAID_N];              /* some line says so */
+    bool seen[PS_SAID_N];                  /* some line says so */
     char line[PS_SAID_N][PS_KIT_TEXT_MAX]; /* the first one that does */
-    bool tired;                        /* a pattern took more work than it may */
-    bool long_line;                    /* a line was not seen whole */
-    char label[PS_CAPTURE_MAX + 1];    /* of a pattern for labels; "" */
+    bool tired;                            /* a pattern took more work than it may */
+    bool long_line;                        /* a line was not seen whole */
+    char label[PS_CAPTURE_MAX + 1];        /* of a pattern for labels; "" */
 };
 
 /* ---- lines ---- */
@@ -43,18 +44,27 @@ static void add_label(struct bench *bench, enum ps_found what, const char *text)
     judgement->labels_n++;
 }
 
-/* A trait is a text; when it comes again with another one, a list of texts. */
-static void add_trait(struct bench *bench, const char *key, const char *text)
+/* Digits are a number, anything else a text: "007" is one. */
+static json_t *value_of(const char *text)
 {
     char clean[PS_CAPTURE_MAX + 1];
-    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key),
-           *value = json_string(ps_kit_text(clean, sizeof(clean), text));
+    size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits < 16 && !text[digits] && (text[0] != '0' || digits == 1))
+        return json_integer((json_int_t)strtoll(text, NULL, 10));
+    return json_string(ps_kit_text(clean, sizeof(clean), text));
+}
+
+/* A trait has a value; when it comes again, it is a list of values. */
+static void add_trait(struct bench *bench, const char *key, const char *text)
+{
+    json_t *traits = bench->judgement->traits, *was = json_object_get(traits, key), *value = value_of(text);
 
     if (!was) {
         (void)json_object_set_new(traits, key, value); /* want of memory: it is missing, these all */
         return;
     }
-    if (json_is_string(was)) {
+    if (!json_is_array(was)) {
         was = json_pack("[O]", was);
         (void)json_object_set_new(traits, key, was);
     }
@@ -205,11 +215,13 @@ static const char *mishap(const struct bench *bench, const struct ps_ending *end
 
 static enum ps_said exit_says(const struct ps_manifest *manifest, const struct ps_ending *ending)
 {
-    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)] : PS_SAID_NOTHING;
+    return WIFEXITED(ending->status) ? (enum ps_said)manifest->exits[WEXITSTATUS(ending->status)]
+                                     : PS_SAID_NOTHING;
 }
 
 /* A hit stands, whatever else was said; what was is told. */
-static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit, enum ps_said by_exit)
+static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum ps_said hit,
+                      enum ps_said by_exit)
 {
     struct ps_judgement *self = bench->judgement;
     char why[160];
@@ -220,9 +232,11 @@ static void judge_hit(struct bench *bench, const struct ps_ending *ending, enum 
     if (mishap(bench, ending, why)[0])
         because(self, "found, but %s", why);
     else if (!bench->seen[hit] && bench->manifest->patterns.has[hit])
-        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status), ps_said_word(hit));
+        because(self, "the exit status %d says %s, no line does", WEXITSTATUS(ending->status),
+                ps_said_word(hit));
     else if (by_exit == PS_SAID_CLEAN || bench->seen[PS_SAID_CLEAN])
-        because(self, "contradiction: %s says clean: %s", by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
+        because(self, "contradiction: %s says clean: %s",
+                by_exit == PS_SAID_CLEAN ? "the exit status" : "a line",
                 by_exit == PS_SAID_CLEAN ? bench->line[hit] : bench->line[PS_SAID_CLEAN]);
     else if (bench->seen[PS_SAID_ERROR])
         because(self, "found, with an error: %s", bench->line[PS_SAID_ERROR]);

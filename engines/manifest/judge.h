@@ -9,10 +9,11 @@
 
 #include "engines/kit/kit.h"
 
-#define PS_JUDGE_LABELS_MAX  64   /* findings of a scan, as the host has it */
-#define PS_JUDGE_LINE_MAX    8192 /* bytes of a line that patterns see; the rest of it is dropped and counts as cut */
-#define PS_JUDGE_VALUES_MAX  256  /* values of one trait */
-#define PS_JUDGE_MATCHES_MAX 200  /* matches that are explained */
+#define PS_JUDGE_LABELS_MAX 64 /* findings of a scan, as the host has it */
+#define PS_JUDGE_LINE_MAX \
+    8192 /* bytes of a line that patterns see; the rest of it is dropped and counts as cut */
+#define PS_JUDGE_VALUES_MAX  256 /* values of one trait */
+#define PS_JUDGE_MATCHES_MAX 200 /* matches that are explained */
 
 /* How the program ended. */
 struct ps_ending {

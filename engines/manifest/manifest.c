@@ -298,8 +298,8 @@ static int read_value(const struct reader *reader, const struct key *key, const 
         return read_command(reader, field, value);
     case YES:
     case OUTPUT:
-        rc = read_choice(reader, value, key->type == YES ? yes : outputs, key->type == YES ? "yes, no" : "lines, json",
-                         &which);
+        rc = read_choice(reader, value, key->type == YES ? yes : outputs,
+                         key->type == YES ? "yes, no" : "lines, json", &which);
         *(bool *)field = which == 1;
         return rc;
     case NUMBER:
@@ -388,8 +388,8 @@ static int read_line(struct reader *reader, const char *text, size_t len)
 /* What has to be there, and what does not go together. */
 static int check(const struct ps_manifest *self, char *err, size_t err_max)
 {
-    bool judges = self->kind == PS_ENGINE_EVILNESS, has_hits = self->patterns.has[PS_SAID_MALICIOUS] ||
-                                                               self->patterns.has[PS_SAID_SUSPICIOUS],
+    bool judges = self->kind == PS_ENGINE_EVILNESS,
+         has_hits = self->patterns.has[PS_SAID_MALICIOUS] || self->patterns.has[PS_SAID_SUSPICIOUS],
          has_clean = self->patterns.has[PS_SAID_CLEAN];
 
     for (size_t i = 0; i < 256; i++) {
@@ -472,8 +472,8 @@ static const char *value_of(const char **at, const char *const *names, char *err
             (void)ps_kit_fail(err, err_max, "there is no {%s} here", names[i]); /* NULL says so */
         return names[i + 1];
     }
-    (void)ps_kit_fail(err, err_max, "{%.*s} is not known; {{ stands for one brace", (int)(len < 40 ? len : 40),
-                      name); /* NULL says so */
+    (void)ps_kit_fail(err, err_max, "{%.*s} is not known; {{ stands for one brace",
+                      (int)(len < 40 ? len : 40), name); /* NULL says so */
     return NULL;
 }
 

@@ -10,11 +10,11 @@
 
 #include "engines/manifest/pattern.h"
 
-#define PS_MANIFEST_MAX       65536 /* bytes of the file */
-#define PS_MANIFEST_LINE_MAX  4096  /* bytes of a line */
-#define PS_MANIFEST_ITEMS_MAX 64    /* words of a command, values of a key that may be repeated */
+#define PS_MANIFEST_MAX       65536       /* bytes of the file */
+#define PS_MANIFEST_LINE_MAX  4096        /* bytes of a line */
+#define PS_MANIFEST_ITEMS_MAX 64          /* words of a command, values of a key that may be repeated */
 #define PS_MANIFEST_DAY_S     (86400 - 1) /* from the first to the last second of a day */
-#define PS_MANIFEST_WAIT_MS   3600000 /* longest deadline */
+#define PS_MANIFEST_WAIT_MS   3600000     /* longest deadline */
 
 /* How the sample is given. */
 enum ps_given {
@@ -47,7 +47,7 @@ struct ps_manifest {
     /* [ask] */
     struct ps_words probe, version, definitions, licence_command;
     struct ps_pattern version_match, definitions_match, licence_match; /* code NULL: not given */
-    char *date_format;                                                 /* of built and ends, as strptime has it */
+    char *date_format; /* of built and ends, as strptime has it */
     /* [exit] and [match] */
     uint8_t exits[256]; /* enum ps_said of each exit status */
     bool has_exits;

@@ -11,8 +11,9 @@
 
 const char *ps_said_word(enum ps_said said)
 {
-    static const char *const words[] = {"nothing", "clean",     "unsupported", "incomplete", "error",
-                                        "suspicious", "malicious", "",            "label",      "trait"};
+    static const char *const words[] = {"nothing", "clean",      "unsupported", "incomplete",
+                                        "error",   "suspicious", "malicious",   "",
+                                        "label",   "trait"};
 
     return words[said];
 }
@@ -27,7 +28,8 @@ int ps_pattern_read(struct ps_pattern *ret_self, const char *text, char *err, si
     if (!self.text)
         return ps_kit_fail(err, err_max, "out of memory");
     if (strlen(text) <= PS_PATTERN_MAX)
-        self.code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &error, &at, NULL);
+        self.code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &error,
+                                  &at, NULL);
     if (self.code && ps_pattern_groups(&self) <= PS_PATTERN_GROUPS) {
         *ret_self = self;
         return 0;
@@ -91,7 +93,8 @@ static void take_captures(const struct ps_pattern *self, const char *line, pcre2
     }
 }
 
-int ps_pattern_match(const struct ps_pattern *self, const char *line, size_t len, struct ps_captures *ret_captures)
+int ps_pattern_match(const struct ps_pattern *self, const char *line, size_t len,
+                     struct ps_captures *ret_captures)
 {
     pcre2_match_data *data = pcre2_match_data_create_from_pattern(self->code, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);

@@ -17,7 +17,7 @@
 
 #define PS_PATTERN_MAX    1024 /* bytes of a pattern */
 #define PS_PATTERNS_MAX   64
-#define PS_PATTERN_GROUPS 16 /* named groups of a pattern */
+#define PS_PATTERN_GROUPS 16   /* named groups of a pattern */
 #define PS_CAPTURE_MAX    1024 /* bytes of a captured text that are kept */
 
 /* What a line or an exit status says, the worst last. */
@@ -66,7 +66,8 @@ unsigned ps_pattern_groups(const struct ps_pattern *self);
 /* True when it has a group of that name. */
 bool ps_pattern_has_group(const struct ps_pattern *self, const char *name);
 /* 1 with the named groups that took part when line matches, 0 when not, -1 when that took more than it may. */
-int ps_pattern_match(const struct ps_pattern *self, const char *line, size_t len, struct ps_captures *ret_captures);
+int ps_pattern_match(const struct ps_pattern *self, const char *line, size_t len,
+                     struct ps_captures *ret_captures);
 /* The text captured under name; NULL when there is none. */
 const char *ps_captures_find(const struct ps_captures *self, const char *name);
 

@@ -41,12 +41,13 @@ static int name_copy(const struct ps_engine_sample *sample, const char *exchange
         return snprintf(ret_path, PATH_MAX, "%s/sample", sample->tmpdir) < PATH_MAX ? 0 : -1;
     if (getrandom(&chance, sizeof(chance), 0) != (ssize_t)sizeof(chance))
         return -1;
-    return snprintf(ret_path, PATH_MAX, "%s/" COPY_PREFIX "%016" PRIx64, exchange, chance) < PATH_MAX ? 0 : -1;
+    return snprintf(ret_path, PATH_MAX, "%s/" COPY_PREFIX "%016" PRIx64, exchange, chance) < PATH_MAX ? 0
+                                                                                                      : -1;
 }
 
 /* Others may read it where a daemon of another account has to: who reaches it is up to the directory. */
-static int make_copy(const struct ps_engine_sample *sample, const char *exchange, struct ps_handed *self, char *err,
-                     size_t err_max)
+static int make_copy(const struct ps_engine_sample *sample, const char *exchange, struct ps_handed *self,
+                     char *err, size_t err_max)
 {
     mode_t mask;
     int to, rc;
@@ -62,8 +63,8 @@ static int make_copy(const struct ps_engine_sample *sample, const char *exchange
         return ps_kit_fail(err, err_max, "the sample can't be copied to %s: %s", self->copy, strerror(errno));
     rc = copy_bytes(to, sample->fd, sample->size);
     if (rc || fstat(to, &self->was) < 0)
-        rc = ps_kit_fail(err, err_max, "a copy of the sample of %" PRIu64 " bytes does not fit: %s", sample->size,
-                         strerror(errno));
+        rc = ps_kit_fail(err, err_max, "a copy of the sample of %" PRIu64 " bytes does not fit: %s",
+                         sample->size, strerror(errno));
     if (close(to) < 0 && !rc)
         rc = ps_kit_fail(err, err_max, "the copy of the sample can't be written: %s", strerror(errno));
     (void)snprintf(self->path, sizeof(self->path), "%s", self->copy); /* of one size */
@@ -79,8 +80,8 @@ static int reopen(int fd)
     return open(name, O_RDONLY | O_CLOEXEC);
 }
 
-int ps_hand_over(const struct ps_manifest *manifest, const struct ps_engine_sample *sample, const char *exchange,
-                 struct ps_handed *ret_self, char *err, size_t err_max)
+int ps_hand_over(const struct ps_manifest *manifest, const struct ps_engine_sample *sample,
+                 const char *exchange, struct ps_handed *ret_self, char *err, size_t err_max)
 {
     *ret_self = (struct ps_handed){.fd = -1, .stdin_fd = -1};
     if (manifest->sample == PS_GIVEN_STREAM) {

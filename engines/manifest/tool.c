@@ -120,7 +120,8 @@ static void collect(int from, pid_t pid, const sigset_t *waiting, struct ps_tool
             more = read_some(at.fd, end, &room);
         if (more < 0 && !end->cut) {
             end->cut = true;
-            (void)kill(pid, SIGKILL); /* refused where signals could reach strangers: then the closed pipe ends it */
+            (void)kill(
+                pid, SIGKILL); /* refused where signals could reach strangers: then the closed pipe ends it */
         }
         if (more <= 0)
             at.fd = -1;

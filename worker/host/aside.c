@@ -104,7 +104,8 @@ static int run(struct ps_jail *jail, const char *dir, struct ps_engine_aside *as
         return ps_error_set(reterr, rc, "no answer after %u ms", aside->wait_ms);
     if (status == 0)
         return 0;
-    return ps_error_set(reterr, PS_ERR_UNAVAILABLE, "a child that asks a program for its version ended: %.200s",
+    return ps_error_set(reterr, PS_ERR_UNAVAILABLE,
+                        "a child that asks a program for its version ended: %.200s",
                         (ps_exit_words(words, sizeof(words), status), words));
 }
 

@@ -17,12 +17,13 @@ struct ps_filter {
 
 /* What a filter is for. */
 struct ps_filter_conf {
-    pid_t self;    /* children see themselves as this process */
-    bool trap;     /* instead of the kill, SIGSYS for ps_filter_explain (to find out what an engine needs) */
-    bool programs; /* children run programs: exec, fork, wait; what else programs ask for is refused, not deadly */
-    bool signals;  /* with programs: signals reach nobody outside, so kill is allowed */
-    bool sockets;  /* with programs: UNIX sockets, to connect to one that the root directory shows */
-    bool network;  /* with programs: all sockets; for an update that was given the network */
+    pid_t self; /* children see themselves as this process */
+    bool trap;  /* instead of the kill, SIGSYS for ps_filter_explain (to find out what an engine needs) */
+    bool
+        programs; /* children run programs: exec, fork, wait; what else programs ask for is refused, not deadly */
+    bool signals; /* with programs: signals reach nobody outside, so kill is allowed */
+    bool sockets; /* with programs: UNIX sockets, to connect to one that the root directory shows */
+    bool network; /* with programs: all sockets; for an update that was given the network */
 };
 
 /* Builds it. 0 or a ps_err with the story. */

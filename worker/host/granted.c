@@ -133,8 +133,8 @@ int ps_granted_read(struct ps_granted *ret_self, const struct ps_engine_grants *
     const char *const sockets[] = {grants->socket, NULL}, *const exchanges[] = {grants->exchange, NULL};
     int rc = 0;
 
-    *ret_self = (struct ps_granted){.socket = grants->socket,
-                                    .network = update && grants->hosts && grants->hosts[0]};
+    *ret_self =
+        (struct ps_granted){.socket = grants->socket, .network = update && grants->hosts && grants->hosts[0]};
     for (size_t i = 0; i < PS_ARRAY_N(everywhere) && !rc; i++)
         if (access(everywhere[i].path, F_OK) == 0)
             rc = put(ret_self, everywhere[i].path, everywhere[i].use, reterr);

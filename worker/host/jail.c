@@ -219,7 +219,8 @@ int ps_jail_room(struct ps_jail *self, const char *dir, char *tmpdir, size_t tmp
         return 0;
     rc = enter_root(self, dir);
     if (!rc)
-        (void)snprintf(tmpdir, tmpdir_max, "%s", ps_space_tmpdir(self->granted)); /* of its size by contract */
+        (void)snprintf(tmpdir, tmpdir_max, "%s",
+                       ps_space_tmpdir(self->granted)); /* of its size by contract */
     return raise_wall(self, PS_WALL_ROOT, rc, reterr);
 }
 
@@ -262,7 +263,7 @@ int ps_jail_shut(struct ps_jail *self, const char *tmpdir, struct ps_error *rete
                         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? ps_err_from_errno(errno) : 0, reterr);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of rights, which would clear it */
     if (!rc && (self->walls & PS_WALL_LANDLOCK))
-        rc = raise_wall(self, PS_WALL_LANDLOCK, 
+        rc = raise_wall(self, PS_WALL_LANDLOCK,
                         ps_landlock_enter(self->landlock_abi, tmpdir, self->granted, self->proc), reterr);
     if (!rc && (self->walls & PS_WALL_SECCOMP))
         rc = raise_wall(self, PS_WALL_SECCOMP, raise_filter(self, reterr), reterr);

@@ -29,11 +29,11 @@ struct ps_jail_limits {
 
 struct ps_jail {
     struct ps_jail_limits limits;
-    uint32_t walls;   /* enum ps_wall: wanted at first, those that stand once settled */
-    int landlock_abi; /* in use; 0 without Landlock */
-    bool probing;     /* in a throwaway child: note a refused wall instead of failing */
-    bool trap;        /* name refused system calls instead of killing for them */
-    bool proc;        /* in a child that runs programs: it has a /proc of its own */
+    uint32_t walls;             /* enum ps_wall: wanted at first, those that stand once settled */
+    int landlock_abi;           /* in use; 0 without Landlock */
+    bool probing;               /* in a throwaway child: note a refused wall instead of failing */
+    bool trap;                  /* name refused system calls instead of killing for them */
+    bool proc;                  /* in a child that runs programs: it has a /proc of its own */
     struct ps_granted *granted; /* owned; what programs reach; NULL: children run none */
     struct ps_space space;
     struct ps_filter filter; /* built once when children are process 1; else each child builds its own */

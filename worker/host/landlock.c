@@ -41,7 +41,7 @@ enum {
 };
 
 /* What may be done below a directory that is written to. */
-#define WRITABLE                                                                                       \
+#define WRITABLE                                                                                            \
     ((uint64_t)(FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | \
                 FS_MAKE_REG | FS_REFER | FS_TRUNCATE))
 
