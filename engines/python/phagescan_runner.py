@@ -79,7 +79,7 @@ class Pipe:
             raise Garbage('a request that is no object')
         return request
 
-    def send(self, kind, raw=b'', **fields):
+    def send(self, kind, raw=b'', /, **fields):
         head = json.dumps({'is': kind, 'job': self.job, **fields}).encode('ascii')
         if len(head) > HEAD_MAX:
             raise ValueError('an answer of %d bytes' % len(head))
@@ -105,7 +105,7 @@ def cut(text, limit=TEXT_MAX):
 
 def words_of(error):
     """An exception in a sentence: what it is, and the last places it came through."""
-    said = traceback.format_exception_only(type(error), error)[-1].strip()
+    said = traceback.format_exception_only(type(error), error)[-1].strip().removeprefix('phagescan_engine.')
     places = ['%s:%d in %s' % (os.path.basename(frame.filename), frame.lineno, frame.name)
               for frame in traceback.extract_tb(error.__traceback__)
               if os.path.dirname(os.path.abspath(frame.filename)) != os.path.dirname(os.path.abspath(__file__))]
@@ -460,8 +460,7 @@ def main():
     try:
         modes[mode](pipe, path)
     except Exception as error:
-        # The last line that people see; the adapter quotes it.
-        traceback.print_exc()
+        # What the adapter quotes.
         print(words_of(error), file=sys.stderr, flush=True)
         return 1
     return 0
