@@ -106,9 +106,12 @@ def cut(text, limit=TEXT_MAX):
 def words_of(error):
     """An exception in a sentence: what it is, and the last places it came through."""
     said = traceback.format_exception_only(type(error), error)[-1].strip().removeprefix('phagescan_engine.')
+    here = os.path.dirname(os.path.abspath(__file__))
     places = ['%s:%d in %s' % (os.path.basename(frame.filename), frame.lineno, frame.name)
               for frame in traceback.extract_tb(error.__traceback__)
-              if os.path.dirname(os.path.abspath(frame.filename)) != os.path.dirname(os.path.abspath(__file__))]
+              if not frame.filename.startswith('<') and os.path.dirname(os.path.abspath(frame.filename)) != here]
+    if isinstance(error, SyntaxError) and error.filename:
+        places.append('%s:%d' % (os.path.basename(error.filename), error.lineno or 0))
     return cut('%s (%s)' % (cut(said, TEXT_MAX // 2), ', '.join(places[-TRACE_LINES:])) if places else said)
 
 
