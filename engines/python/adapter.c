@@ -24,7 +24,7 @@
 #define SOURCE_MAX     (1u << 20) /* bytes of a file NAME.py */
 #define ASK_MS         30000      /* for what a class says of itself */
 #define ANSWER_MAX     (PS_FRAME_HEAD_MAX + 1)
-#define ANSWERS_MAX    4096       /* of one scan; more is a flood */
+#define ANSWERS_MAX    4096 /* of one scan; more is a flood */
 #define GRANTS_MAX     (PS_CARD_ITEMS_MAX + 8)
 #define VERSION_MAX    (128 + 16)
 #define HEX(i)         "0123456789abcdef"[(i)&15]
@@ -57,11 +57,8 @@ struct question {
 
 static struct ps_interpreter_conf interpreter_conf(const char *mode, const char *tmpdir)
 {
-    return (struct ps_interpreter_conf){.python = self.python,
-                                        .runner = self.runner,
-                                        .mode = mode,
-                                        .file = self.file,
-                                        .tmpdir = tmpdir};
+    return (struct ps_interpreter_conf){
+        .python = self.python, .runner = self.runner, .mode = mode, .file = self.file, .tmpdir = tmpdir};
 }
 
 static int write_all(int to, const void *data, size_t len)
@@ -80,8 +77,9 @@ static int write_all(int to, const void *data, size_t len)
 }
 
 /* One request, one answer. */
-static int one_answer(const struct ps_interpreter_conf *conf, json_t *request, int fd, struct ps_interpreter *interpreter,
-                      struct ps_reply *ret_reply, char *err, size_t err_max)
+static int one_answer(const struct ps_interpreter_conf *conf, json_t *request, int fd,
+                      struct ps_interpreter *interpreter, struct ps_reply *ret_reply, char *err,
+                      size_t err_max)
 {
     int rc = ps_interpreter_start(interpreter, conf, err, err_max);
 
@@ -99,11 +97,13 @@ static int answer(void *arg, const char *tmpdir, int out)
     struct ps_interpreter interpreter = PS_INTERPRETER_NONE;
     struct ps_reply reply = {.object = NULL};
     char text[PS_KIT_TEXT_MAX + 1] = "-", *json = NULL;
-    int rc = one_answer(&conf, json_incref(question->request), -1, &interpreter, &reply, text + 1, sizeof(text) - 1);
+    int rc = one_answer(&conf, json_incref(question->request), -1, &interpreter, &reply, text + 1,
+                        sizeof(text) - 1);
 
     if (!rc)
         json = json_dumps(reply.object, JSON_COMPACT);
-    rc = json ? write_all(out, "+", 1) || write_all(out, json, strlen(json)) : write_all(out, text, strlen(text));
+    rc = json ? write_all(out, "+", 1) || write_all(out, json, strlen(json))
+              : write_all(out, text, strlen(text));
     free(json);
     ps_reply_fini(&reply);
     ps_interpreter_end(&interpreter);
@@ -111,7 +111,8 @@ static int answer(void *arg, const char *tmpdir, int out)
 }
 
 /* Where there is no jail (tests): in this process. */
-static int answer_here(const struct ps_engine_conf *conf, struct ps_engine_aside *aside, char *err, size_t err_max)
+static int answer_here(const struct ps_engine_conf *conf, struct ps_engine_aside *aside, char *err,
+                       size_t err_max)
 {
     int fd = memfd_create("answer", MFD_CLOEXEC);
     ssize_t n = -1;
@@ -129,7 +130,8 @@ static json_t *ask(const struct ps_engine_conf *conf, const char *mode, char *er
 {
     struct question question = {.mode = mode};
     char *buf = malloc(ANSWER_MAX + 1);
-    struct ps_engine_aside aside = {.job = answer, .arg = &question, .wait_ms = ASK_MS, .buf = buf, .max = ANSWER_MAX};
+    struct ps_engine_aside aside = {
+        .job = answer, .arg = &question, .wait_ms = ASK_MS, .buf = buf, .max = ANSWER_MAX};
     json_t *object = NULL;
     int rc = -1;
 
@@ -224,8 +226,8 @@ static int take_programs(const struct ps_engine_conf *conf, char *err, size_t er
         return ps_kit_fail(err, err_max, "not installed: %s: %s", python, strerror(errno));
     /* The host grants /usr/lib, /lib and /usr/local/lib to all; one that lies elsewhere has its library beside its bin. */
     if (strncmp(self.python, "/usr/", 5) != 0 &&
-        snprintf(self.library, sizeof(self.library), "%.*s/../lib", (int)(strrchr(self.python, '/') - self.python),
-                 self.python) < (int)sizeof(self.library)) {
+        snprintf(self.library, sizeof(self.library), "%.*s/../lib",
+                 (int)(strrchr(self.python, '/') - self.python), self.python) < (int)sizeof(self.library)) {
         char real[PATH_MAX];
 
         (void)snprintf(self.library, sizeof(self.library), "%s", realpath(self.library, real) ? real : "");
@@ -287,7 +289,8 @@ static int take_card(const struct ps_engine_conf *conf, char *err, size_t err_ma
 
 static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max);
 static void info(void *engine, struct ps_engine_info *ret_info);
-static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report);
+static enum ps_found scan(void *engine, const struct ps_engine_sample *sample,
+                          const struct ps_engine_report *report);
 static void close_engine(void *engine);
 static int update(const struct ps_engine_conf *conf, int fd, const char *dir, char *err, size_t err_max);
 
@@ -378,8 +381,8 @@ static int check_licence(char *err, size_t err_max)
     if (!ends_at || ends_at > time(NULL))
         return 0;
     (void)gmtime_r(&ends_at, &day); /* too far away for a date it is in the future */
-    return ps_kit_fail(err, err_max, "the licence ended on %04d-%02d-%02d", day.tm_year + 1900, day.tm_mon + 1,
-                       day.tm_mday);
+    return ps_kit_fail(err, err_max, "the licence ended on %04d-%02d-%02d", day.tm_year + 1900,
+                       day.tm_mon + 1, day.tm_mday);
 }
 
 static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
@@ -448,29 +451,33 @@ static json_t *request_of(const struct ps_engine_sample *sample)
         hex[2 * i + 2] = '\0';
     }
     ps_kit_text(type, sizeof(type), sample->type ? sample->type : "");
-    return json_pack("{s:I, s:I, s:s, s:s, s:s}", "job", (json_int_t)++self.job, "size", (json_int_t)sample->size,
-                     "sha256", hex, "type", type, "tmpdir", sample->tmpdir);
+    return json_pack("{s:I, s:I, s:s, s:s, s:s}", "job", (json_int_t)++self.job, "size",
+                     (json_int_t)sample->size, "sha256", hex, "type", type, "tmpdir", sample->tmpdir);
 }
 
 /* Hands an answer on. 1: it was the last; 0: not; -1 with a sentence: none that may come now. */
-static int take(const struct ps_reply *reply, const struct ps_engine_report *report, bool *malicious, char *err,
-                size_t err_max)
+static int take(const struct ps_reply *reply, const struct ps_engine_report *report, bool *malicious,
+                char *err, size_t err_max)
 {
     if (reply->job != self.job)
         return ps_kit_fail(err, err_max, "Python answers for another job");
     switch (reply->kind) {
     case PS_REPLY_FINDING:
         *malicious = *malicious || reply->found == PS_FOUND_MALICIOUS || reply->found == PS_FOUND_SUSPICIOUS;
-        (void)report->finding(report->host, reply->found, reply->text); /* refused: the host marks the result */
+        (void)report->finding(report->host, reply->found,
+                              reply->text); /* refused: the host marks the result */
         return 0;
     case PS_REPLY_TRAIT:
-        (void)report->trait(report->host, reply->text, (const char *)reply->body, reply->body_len); /* as above */
+        (void)report->trait(report->host, reply->text, (const char *)reply->body,
+                            reply->body_len); /* as above */
         return 0;
     case PS_REPLY_ARTIFACT:
-        (void)report->artifact(report->host, reply->text, reply->mime, reply->body, reply->body_len); /* as above */
+        (void)report->artifact(report->host, reply->text, reply->mime, reply->body,
+                               reply->body_len); /* as above */
         return 0;
     case PS_REPLY_PICTURE:
-        (void)report->picture(report->host, reply->text, reply->mime, reply->body, reply->body_len); /* as above */
+        (void)report->picture(report->host, reply->text, reply->mime, reply->body,
+                              reply->body_len); /* as above */
         return 0;
     case PS_REPLY_DONE:
         return 1;
@@ -479,9 +486,10 @@ static int take(const struct ps_reply *reply, const struct ps_engine_report *rep
     }
 }
 
-/* What Python answers until it is done. 0 with the last answer's outcome. */
-static int listen_to(const struct ps_engine_report *report, enum ps_found *ret_found, bool *ret_last, char *err,
-                     size_t err_max)
+/* What Python answers until it is done. 0 with the last answer's outcome; 1 when the first answer was to an earlier
+ * request: somebody spoke twice then, and nothing of this one has been heard. */
+static int listen_to(const struct ps_engine_report *report, enum ps_found *ret_found, bool *ret_last,
+                     char *err, size_t err_max)
 {
     bool malicious = false;
     int rc = 0;
@@ -492,6 +500,10 @@ static int listen_to(const struct ps_engine_report *report, enum ps_found *ret_f
         rc = ps_interpreter_next(&self.python_beside, &reply, err, err_max);
         if (rc)
             return -1;
+        if (i == 0 && reply.job < self.job) {
+            ps_reply_fini(&reply);
+            return 1;
+        }
         rc = take(&reply, report, &malicious, err, err_max);
         if (rc > 0) {
             *ret_found = reply.found;
@@ -511,16 +523,31 @@ static int listen_to(const struct ps_engine_report *report, enum ps_found *ret_f
     return rc > 0 ? 0 : -1;
 }
 
-static enum ps_found scan(void *engine, const struct ps_engine_sample *sample, const struct ps_engine_report *report)
+/* As listen_to. */
+static int scan_once(const struct ps_engine_sample *sample, const struct ps_engine_report *report,
+                     enum ps_found *ret_found, bool *ret_last, char *err, size_t err_max)
+{
+    int rc = have_python(sample, err, err_max);
+
+    rc = rc ? rc : ps_interpreter_ask(&self.python_beside, request_of(sample), sample->fd, err, err_max);
+    return rc ? rc : listen_to(report, ret_found, ret_last, err, err_max);
+}
+
+static enum ps_found scan(void *engine, const struct ps_engine_sample *sample,
+                          const struct ps_engine_report *report)
 {
     enum ps_found found = PS_FOUND_FAILURE;
     char err[PS_KIT_TEXT_MAX] = "";
     bool last = false;
-    int rc = have_python(sample, err, sizeof(err));
+    int rc = scan_once(sample, report, &found, &last, err, sizeof(err));
 
     (void)engine;
-    rc = rc ? rc : ps_interpreter_ask(&self.python_beside, request_of(sample), sample->fd, err, sizeof(err));
-    rc = rc ? rc : listen_to(report, &found, &last, err, sizeof(err));
+    if (rc > 0) { /* a Python that speaks twice is not to be believed: another one looks at this sample */
+        ps_interpreter_end(&self.python_beside);
+        rc = scan_once(sample, report, &found, &last, err, sizeof(err));
+        if (rc > 0)
+            rc = ps_kit_fail(err, sizeof(err), "Python answers for another job");
+    }
     if (rc) {
         report->reason(report->host, "%s", err);
         found = PS_FOUND_FAILURE;
@@ -554,8 +581,8 @@ static int update(const struct ps_engine_conf *conf, int fd, const char *dir, ch
 
     if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
         return ps_kit_fail(err, err_max, "what was given as definitions is no file");
-    request = json_pack("{s:s, s:s, s:s, s:s, s:I}", "signatures", self.signatures ? self.signatures : "", "data",
-                        self.data ? self.data : "", "dir", dir, "tmpdir", conf->tmpdir, "size",
+    request = json_pack("{s:s, s:s, s:s, s:s, s:I}", "signatures", self.signatures ? self.signatures : "",
+                        "data", self.data ? self.data : "", "dir", dir, "tmpdir", conf->tmpdir, "size",
                         fd >= 0 ? (json_int_t)st.st_size : (json_int_t)-1);
     rc = one_answer(&how, request, fd, &interpreter, &reply, err, err_max);
     if (!rc && reply.kind != PS_REPLY_UPDATED)

@@ -32,10 +32,10 @@ int ps_card_read(struct ps_card *ret_self, json_t *object, char *err, size_t err
     json_error_t error;
 
     if (json_unpack_ex(object, &error, JSON_STRICT,
-                       "{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:I, s:b}", "is", &is, "job", &job,
-                       "kind", &kind, "types", &self.types, "licence", &self.licence, "programs", &programs,
-                       "readable", &readable, "writable", &writable, "hosts", &hosts, "socket", &self.socket, "run_ms",
-                       &run_ms, "at_once", &at_once, "updates", &updates))
+                       "{s:s, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:I, s:b}", "is", &is, "job",
+                       &job, "kind", &kind, "types", &self.types, "licence", &self.licence, "programs",
+                       &programs, "readable", &readable, "writable", &writable, "hosts", &hosts, "socket",
+                       &self.socket, "run_ms", &run_ms, "at_once", &at_once, "updates", &updates))
         return ps_kit_fail(err, err_max, "what the class says of itself makes no sense: %.100s", error.text);
     rc = read_list(&self.programs, programs, true, "programs", err, err_max);
     rc = rc ? rc : read_list(&self.readable, readable, true, "readable", err, err_max);
@@ -43,8 +43,8 @@ int ps_card_read(struct ps_card *ret_self, json_t *object, char *err, size_t err
     rc = rc ? rc : read_list(&self.hosts, hosts, false, "update_hosts", err, err_max);
     if (rc)
         return rc;
-    if ((strcmp(kind, "evilness") != 0 && strcmp(kind, "metadata") != 0) || run_ms < 0 || run_ms > RUN_MS_MAX ||
-        at_once < 0 || at_once > MANY || (self.socket[0] && self.socket[0] != '/'))
+    if ((strcmp(kind, "evilness") != 0 && strcmp(kind, "metadata") != 0) || run_ms < 0 ||
+        run_ms > RUN_MS_MAX || at_once < 0 || at_once > MANY || (self.socket[0] && self.socket[0] != '/'))
         return ps_kit_fail(err, err_max, "kind, run_ms, at_once or socket is out of bounds");
     self.kind = kind[0] == 'e' ? PS_ENGINE_EVILNESS : PS_ENGINE_METADATA;
     self.run_ms = (uint32_t)run_ms;
@@ -69,11 +69,13 @@ int ps_checked_read(struct ps_checked *ret_self, json_t *object, char *err, size
     const char *is;
     int counts;
 
-    if (json_unpack_ex(object, &error, JSON_STRICT, "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:b}", "is", &is, "job", &job,
-                       "reason", &self.reason, "version", &self.version, "definitions", &self.definitions,
-                       "licence_scans", &scans, "licence_ends_at", &ends_at, "silence_counts", &counts) ||
+    if (json_unpack_ex(object, &error, JSON_STRICT, "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:b}", "is", &is,
+                       "job", &job, "reason", &self.reason, "version", &self.version, "definitions",
+                       &self.definitions, "licence_scans", &scans, "licence_ends_at", &ends_at,
+                       "silence_counts", &counts) ||
         scans < 0 || scans > MANY || ends_at < 0)
-        return ps_kit_fail(err, err_max, "what the class says of its state makes no sense: %.100s", error.text);
+        return ps_kit_fail(err, err_max, "what the class says of its state makes no sense: %.100s",
+                           error.text);
     self.licence_scans = (uint32_t)scans;
     self.licence_ends_at = ends_at;
     self.silence_counts = counts;

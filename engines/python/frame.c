@@ -68,9 +68,9 @@ struct word {
 };
 
 static const struct word kinds[] = {
-    {"card", PS_REPLY_CARD},         {"checked", PS_REPLY_CHECKED}, {"updated", PS_REPLY_UPDATED},
-    {"finding", PS_REPLY_FINDING},   {"trait", PS_REPLY_TRAIT},     {"artifact", PS_REPLY_ARTIFACT},
-    {"picture", PS_REPLY_PICTURE},   {"done", PS_REPLY_DONE},       {NULL, 0}};
+    {"card", PS_REPLY_CARD},       {"checked", PS_REPLY_CHECKED}, {"updated", PS_REPLY_UPDATED},
+    {"finding", PS_REPLY_FINDING}, {"trait", PS_REPLY_TRAIT},     {"artifact", PS_REPLY_ARTIFACT},
+    {"picture", PS_REPLY_PICTURE}, {"done", PS_REPLY_DONE},       {NULL, 0}};
 
 static const struct word finds[] = {{"malicious", PS_FOUND_MALICIOUS},
                                     {"suspicious", PS_FOUND_SUSPICIOUS},
@@ -113,22 +113,23 @@ static bool unpack(struct ps_reply *self, json_error_t *error)
                             &self->text);
         break;
     case PS_REPLY_FINDING:
-        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s}", "is", &is, "job", &job, "what", &word,
-                            "label", &self->text);
+        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s}", "is", &is, "job", &job,
+                            "what", &word, "label", &self->text);
         self->found = (enum ps_found)value_of(finds, word);
         rc = self->found ? rc : -1;
         break;
     case PS_REPLY_TRAIT:
-        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s}", "is", &is, "job", &job, "key", &self->text);
+        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s}", "is", &is, "job", &job, "key",
+                            &self->text);
         break;
     case PS_REPLY_ARTIFACT:
     case PS_REPLY_PICTURE:
-        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s}", "is", &is, "job", &job, "name",
-                            &self->text, "mime", &self->mime);
+        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s}", "is", &is, "job", &job,
+                            "name", &self->text, "mime", &self->mime);
         break;
     case PS_REPLY_DONE:
-        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s, s:b}", "is", &is, "job", &job, "outcome",
-                            &word, "reason", &self->text, "last", &self->last);
+        rc = json_unpack_ex(object, error, JSON_STRICT, "{s:s, s:I, s:s, s:s, s:b}", "is", &is, "job", &job,
+                            "outcome", &word, "reason", &self->text, "last", &self->last);
         self->found = (enum ps_found)value_of(outcomes, word);
         rc = self->found ? rc : -1;
         break;
@@ -140,13 +141,16 @@ static bool unpack(struct ps_reply *self, json_error_t *error)
 int ps_reply_read(struct ps_reply *ret_self, const struct ps_frame *frame, char *err, size_t err_max)
 {
     size_t head = u32(frame->buf), body = u32(frame->buf + 4);
-    struct ps_reply self = {.text = "", .mime = "", .body = frame->buf + PS_FRAME_LENGTHS + head, .body_len = body};
+    struct ps_reply self = {
+        .text = "", .mime = "", .body = frame->buf + PS_FRAME_LENGTHS + head, .body_len = body};
     json_error_t error = {.text = "its fields are not those of its kind"};
     bool may_have_body, fits;
 
-    self.object = json_loadb((const char *)frame->buf + PS_FRAME_LENGTHS, head, JSON_REJECT_DUPLICATES, &error);
+    self.object =
+        json_loadb((const char *)frame->buf + PS_FRAME_LENGTHS, head, JSON_REJECT_DUPLICATES, &error);
     self.kind = (enum ps_reply_kind)value_of(kinds, json_string_value(json_object_get(self.object, "is")));
-    may_have_body = self.kind == PS_REPLY_TRAIT || self.kind == PS_REPLY_ARTIFACT || self.kind == PS_REPLY_PICTURE;
+    may_have_body =
+        self.kind == PS_REPLY_TRAIT || self.kind == PS_REPLY_ARTIFACT || self.kind == PS_REPLY_PICTURE;
     fits = self.kind && (may_have_body || body == 0) && unpack(&self, &error);
     if (!fits) {
         json_decref(self.object);

@@ -15,7 +15,6 @@
 #define PS_FRAME_HEAD_MAX (128u << 10) /* bytes of JSON; more is refused */
 #define PS_FRAME_BODY_MAX (16u << 20)  /* raw bytes; more is refused */
 
-
 /* One frame on its way in. Starts as zeros. */
 struct ps_frame {
     uint8_t *buf; /* owned */
@@ -37,13 +36,14 @@ enum ps_reply_kind {
 /* A frame, understood. Texts are valid until ps_reply_fini, body until the frame is dropped. */
 struct ps_reply {
     enum ps_reply_kind kind;
-    json_t *object; /* owned */
-    int64_t job;           /* as the request had it */
-    enum ps_found found;   /* FINDING, DONE */
-    const char *text;      /* label of FINDING, reason of DONE and UPDATED, key of TRAIT, name of ARTIFACT, PICTURE */
-    const char *mime;      /* ARTIFACT, PICTURE */
-    int last;              /* DONE: this Python wants to be replaced */
-    const uint8_t *body;   /* TRAIT: JSON; ARTIFACT, PICTURE */
+    json_t *object;      /* owned */
+    int64_t job;         /* as the request had it */
+    enum ps_found found; /* FINDING, DONE */
+    const char
+        *text; /* label of FINDING, reason of DONE and UPDATED, key of TRAIT, name of ARTIFACT, PICTURE */
+    const char *mime;    /* ARTIFACT, PICTURE */
+    int last;            /* DONE: this Python wants to be replaced */
+    const uint8_t *body; /* TRAIT: JSON; ARTIFACT, PICTURE */
     size_t body_len;
 };
 

@@ -13,12 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SAMPLE_FD  3 /* as phagescan_runner.py has them */
-#define REQUEST_FD 4
-#define REPLY_FD   5
-#define HIGH_FD    16         /* our ends lie from here on, clear of those numbers */
-#define LOG_READS_MAX 64 /* of what was printed before the end: a pipe holds no more */
-#define ASKED_MAX  (64u << 10) /* bytes of a request */
+#define SAMPLE_FD     3 /* as phagescan_runner.py has them */
+#define REQUEST_FD    4
+#define REPLY_FD      5
+#define HIGH_FD       16          /* our ends lie from here on, clear of those numbers */
+#define LOG_READS_MAX 64          /* of what was printed before the end: a pipe holds no more */
+#define ASKED_MAX     (64u << 10) /* bytes of a request */
 
 /* ---- starting ---- */
 
@@ -110,7 +110,8 @@ static int spawn(const struct ps_interpreter_conf *conf, int requests, int repli
     return rc;
 }
 
-int ps_interpreter_start(struct ps_interpreter *self, const struct ps_interpreter_conf *conf, char *err, size_t err_max)
+int ps_interpreter_start(struct ps_interpreter *self, const struct ps_interpreter_conf *conf, char *err,
+                         size_t err_max)
 {
     int requests[2] = {-1, -1}, replies[2] = {-1, -1}, log[2] = {-1, -1}, rc = 0;
     sigset_t unused;
@@ -172,7 +173,8 @@ int ps_interpreter_ask(struct ps_interpreter *self, json_t *request, int fd, cha
     json_decref(request);
     if (!frame) {
         free(text);
-        return ps_kit_fail(err, err_max, "a request for Python is over %u bytes, or there is no memory", ASKED_MAX);
+        return ps_kit_fail(err, err_max, "a request for Python is over %u bytes, or there is no memory",
+                           ASKED_MAX);
     }
     put_u32(frame, len);
     put_u32(frame + 4, 0);

@@ -29,8 +29,11 @@ struct ps_interpreter_conf {
     const char *tmpdir; /* where it stands and writes */
 };
 
-#define PS_INTERPRETER_NONE \
-    (struct ps_interpreter) { .requests = -1, .replies = -1, .log = -1 }
+#define PS_INTERPRETER_NONE                      \
+    (struct ps_interpreter)                      \
+    {                                            \
+        .requests = -1, .replies = -1, .log = -1 \
+    }
 
 /* Starts one. 0, or -1 with a sentence; ps_interpreter_end is due in any case. */
 int ps_interpreter_start(struct ps_interpreter *self, const struct ps_interpreter_conf *conf, char *err,

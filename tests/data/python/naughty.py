@@ -25,6 +25,11 @@ def raw(data):
     os.write(5, data)
 
 
+def spin():
+    while True:
+        pass
+
+
 def fork_and_leave():
     if os.fork() == 0:
         os.setsid()
@@ -60,7 +65,7 @@ def answer(job, text, body=b''):
 def deeds(job):
     return {
         'hang': lambda: [time.sleep(3600) for _ in iter(int, 1)],
-        'spin': lambda: [None for _ in iter(int, 1)],
+        'spin': spin,
         'exit': lambda: os._exit(7),
         'sysexit': lambda: sys.exit(3),
         'segv': lambda: ctypes.string_at(0),
