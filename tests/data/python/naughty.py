@@ -13,6 +13,19 @@ from phagescan_engine import EvilnessEngine, ScannerConnectionError, ScannerMust
 scans = 0
 
 
+def alive():
+    """Processes that live; one that was killed and not yet waited for doesn't."""
+    n = 0
+    for name in os.listdir('/proc') if os.path.isdir('/proc') else ():
+        if name.isdigit():
+            try:
+                with open('/proc/%s/stat' % name) as file:
+                    n += file.read().rpartition(')')[2].split()[0] not in 'ZX'
+            except OSError:
+                pass  # it ended meanwhile
+    return n
+
+
 def job_of_now():
     """The runner's own number of this scan: nothing in the same process is out of an attacker's reach."""
     frame = sys._getframe()
@@ -139,5 +152,4 @@ class naughty_engine(EvilnessEngine):
             return {'infected': True, 'infected_string': rest}
         if what == 'wide':
             return False, '', {'wide': 'x' * 70000}
-        processes = sum(1 for name in os.listdir('/proc') if name.isdigit()) if os.path.isdir('/proc') else -1
-        return what == 'evil', rest, {'scans': scans, 'processes': processes}
+        return what == 'evil', rest, {'scans': scans, 'processes': alive()}
