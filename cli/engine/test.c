@@ -257,9 +257,11 @@ static int run(struct test *test, struct ps_error *reterr)
     char **argv = command_line(test, &own);
     FILE *from = NULL;
     pid_t pid = 0;
-    int status = 0,
-        rc = argv ? start(argv, &pid, &from, reterr) : ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    int status = 0, rc;
 
+    if (!argv)
+        return ps_error_set(reterr, PS_ERR_NOMEM, "out of memory");
+    rc = start(argv, &pid, &from, reterr);
     while (!rc && getline(&line, &room, from) > 0)
         take_line(test, line);
     if (from)

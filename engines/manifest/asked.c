@@ -221,8 +221,8 @@ static int ask_version(const struct question *base, const struct ps_engine_conf 
         return 0;
     rc = ask(&question, conf, "version", &text, err, err_max);
     rc = rc ? rc
-            : take_text(&base->manifest->version_match, text, "version", &captures, self->version, err,
-                        err_max);
+            : take_text(&base->manifest->version_match, text ? text : "", "version", &captures, self->version,
+                        err, err_max);
     free(text);
     return rc;
 }
@@ -241,8 +241,8 @@ static int ask_definitions(const struct question *base, const struct ps_engine_c
         return 0;
     rc = ask(&question, conf, "definitions", &text, err, err_max);
     rc = rc ? rc
-            : take_text(&base->manifest->definitions_match, text, "definitions", &captures, self->definitions,
-                        err, err_max);
+            : take_text(&base->manifest->definitions_match, text ? text : "", "definitions", &captures,
+                        self->definitions, err, err_max);
     free(text);
     if (rc)
         return rc;
@@ -268,7 +268,7 @@ static int ask_licence(const struct question *base, const struct ps_engine_conf 
     if (question.command->n == 0)
         return 0;
     rc = ask(&question, conf, "licence", &text, err, err_max);
-    if (!rc && manifest->licence_match.code && !find(&manifest->licence_match, text, &captures))
+    if (!rc && manifest->licence_match.code && !find(&manifest->licence_match, text ? text : "", &captures))
         rc = ps_kit_fail(err, err_max, "licence: no line of the answer matches");
     free(text);
     if (rc)

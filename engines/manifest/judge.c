@@ -115,6 +115,14 @@ static void take_match(struct bench *bench, const struct ps_pattern *pattern, co
         add_label(bench, found_of(pattern->said), label);
 }
 
+/* What patterns and people see: a zero byte as a blank, or it would hide the rest. */
+static void copy_text(char *to, const char *from, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = from[i] ? from[i] : ' ';
+    to[len] = '\0';
+}
+
 static void take_line(struct bench *bench, const char *from, size_t len)
 {
     const struct ps_patterns *patterns = &bench->manifest->patterns;
@@ -125,8 +133,7 @@ static void take_line(struct bench *bench, const char *from, size_t len)
         len--;
     bench->long_line = bench->long_line || len > PS_JUDGE_LINE_MAX;
     len = len < PS_JUDGE_LINE_MAX ? len : PS_JUDGE_LINE_MAX;
-    memcpy(line, from, len);
-    line[len] = '\0';
+    copy_text(line, from, len);
     for (size_t i = 0; i < patterns->n; i++) {
         int rc = ps_pattern_match(&patterns->at[i], line, len, &captures);
 
@@ -188,8 +195,7 @@ static const char *tail(const struct ps_ending *ending, char buf[TAIL_MAX + 1])
     for (from = end; from > 0 && end - from < TAIL_MAX; from--)
         if (ending->out[from - 1] == '\n' && ++lines == TAIL_LINES)
             break;
-    memcpy(buf, ending->out + from, end - from);
-    buf[end - from] = '\0';
+    copy_text(buf, ending->out + from, end - from);
     for (char *at = buf; *at; at++)
         if (*at == '\n')
             *at = '|';
@@ -260,7 +266,8 @@ static bool judge_trouble(struct bench *bench, const struct ps_ending *ending, e
             continue;
         bench->judgement->found = order[i].found;
         if (bench->seen[order[i].said])
-            because(bench->judgement, "%s", bench->line[order[i].said]);
+            because(bench->judgement, "%s",
+                    bench->line[order[i].said][0] ? bench->line[order[i].said] : "an empty line says so");
         else
             because(bench->judgement, "exit status %d says %s: %s", WEXITSTATUS(ending->status),
                     ps_said_word(order[i].said), tail(ending, last));

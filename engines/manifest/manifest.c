@@ -31,56 +31,56 @@ enum type {
 struct key {
     const char *section, *name;
     enum type type;
-    size_t offset;
     enum ps_said said; /* EXITS, PATTERNS */
+    size_t offset;
 };
 
 #define AT(field) offsetof(struct ps_manifest, field)
 
 static const struct key keys[] = {
-    {"engine", "kind", KIND, AT(kind), 0},
-    {"engine", "description", TEXT, AT(description), 0},
-    {"engine", "licence", TEXT, AT(licence), 0},
-    {"engine", "types", TEXT, AT(types), 0},
-    {"engine", "deadline", WAIT, AT(deadline_ms), 0},
-    {"engine", "serial", YES, AT(serial), 0},
-    {"engine", "self-test", TEXT, AT(self_test), 0},
-    {"engine", "needs-root", YES, AT(needs_root), 0},
-    {"engine", "licence-scans", NUMBER, AT(licence_scans), 0},
-    {"engine", "licence-ends", DATE, AT(licence_ends_at), 0},
-    {"run", "command", COMMAND, AT(command), 0},
-    {"run", "sample", GIVEN, AT(sample), 0},
-    {"run", "environment", LIST, AT(environment), 0},
-    {"run", "output", OUTPUT, AT(json), 0},
-    {"ask", "probe", COMMAND, AT(probe), 0},
-    {"ask", "version", COMMAND, AT(version), 0},
-    {"ask", "version-match", MATCH, AT(version_match), 0},
-    {"ask", "definitions", COMMAND, AT(definitions), 0},
-    {"ask", "definitions-match", MATCH, AT(definitions_match), 0},
-    {"ask", "licence", COMMAND, AT(licence_command), 0},
-    {"ask", "licence-match", MATCH, AT(licence_match), 0},
-    {"ask", "date-format", TEXT, AT(date_format), 0},
-    {"exit", "malicious", EXITS, AT(exits), PS_SAID_MALICIOUS},
-    {"exit", "suspicious", EXITS, AT(exits), PS_SAID_SUSPICIOUS},
-    {"exit", "clean", EXITS, AT(exits), PS_SAID_CLEAN},
-    {"exit", "unsupported", EXITS, AT(exits), PS_SAID_UNSUPPORTED},
-    {"exit", "incomplete", EXITS, AT(exits), PS_SAID_INCOMPLETE},
-    {"exit", "error", EXITS, AT(exits), PS_SAID_ERROR},
-    {"match", "malicious", PATTERNS, AT(patterns), PS_SAID_MALICIOUS},
-    {"match", "suspicious", PATTERNS, AT(patterns), PS_SAID_SUSPICIOUS},
-    {"match", "clean", PATTERNS, AT(patterns), PS_SAID_CLEAN},
-    {"match", "unsupported", PATTERNS, AT(patterns), PS_SAID_UNSUPPORTED},
-    {"match", "incomplete", PATTERNS, AT(patterns), PS_SAID_INCOMPLETE},
-    {"match", "error", PATTERNS, AT(patterns), PS_SAID_ERROR},
-    {"match", "label", PATTERNS, AT(patterns), PS_SAID_LABEL},
-    {"match", "trait", PATTERNS, AT(patterns), PS_SAID_TRAIT},
-    {"grants", "programs", LIST, AT(programs), 0},
-    {"grants", "read", LIST, AT(read), 0},
-    {"grants", "socket", TEXT, AT(socket), 0},
-    {"grants", "exchange", TEXT, AT(exchange), 0},
-    {"update", "command", COMMAND, AT(update), 0},
-    {"update", "writable", LIST, AT(writable), 0},
-    {"update", "host", LIST, AT(hosts), 0},
+    {"engine", "kind", KIND, 0, AT(kind)},
+    {"engine", "description", TEXT, 0, AT(description)},
+    {"engine", "licence", TEXT, 0, AT(licence)},
+    {"engine", "types", TEXT, 0, AT(types)},
+    {"engine", "deadline", WAIT, 0, AT(deadline_ms)},
+    {"engine", "serial", YES, 0, AT(serial)},
+    {"engine", "self-test", TEXT, 0, AT(self_test)},
+    {"engine", "needs-root", YES, 0, AT(needs_root)},
+    {"engine", "licence-scans", NUMBER, 0, AT(licence_scans)},
+    {"engine", "licence-ends", DATE, 0, AT(licence_ends_at)},
+    {"run", "command", COMMAND, 0, AT(command)},
+    {"run", "sample", GIVEN, 0, AT(sample)},
+    {"run", "environment", LIST, 0, AT(environment)},
+    {"run", "output", OUTPUT, 0, AT(json)},
+    {"ask", "probe", COMMAND, 0, AT(probe)},
+    {"ask", "version", COMMAND, 0, AT(version)},
+    {"ask", "version-match", MATCH, 0, AT(version_match)},
+    {"ask", "definitions", COMMAND, 0, AT(definitions)},
+    {"ask", "definitions-match", MATCH, 0, AT(definitions_match)},
+    {"ask", "licence", COMMAND, 0, AT(licence_command)},
+    {"ask", "licence-match", MATCH, 0, AT(licence_match)},
+    {"ask", "date-format", TEXT, 0, AT(date_format)},
+    {"exit", "malicious", EXITS, PS_SAID_MALICIOUS, AT(exits)},
+    {"exit", "suspicious", EXITS, PS_SAID_SUSPICIOUS, AT(exits)},
+    {"exit", "clean", EXITS, PS_SAID_CLEAN, AT(exits)},
+    {"exit", "unsupported", EXITS, PS_SAID_UNSUPPORTED, AT(exits)},
+    {"exit", "incomplete", EXITS, PS_SAID_INCOMPLETE, AT(exits)},
+    {"exit", "error", EXITS, PS_SAID_ERROR, AT(exits)},
+    {"match", "malicious", PATTERNS, PS_SAID_MALICIOUS, AT(patterns)},
+    {"match", "suspicious", PATTERNS, PS_SAID_SUSPICIOUS, AT(patterns)},
+    {"match", "clean", PATTERNS, PS_SAID_CLEAN, AT(patterns)},
+    {"match", "unsupported", PATTERNS, PS_SAID_UNSUPPORTED, AT(patterns)},
+    {"match", "incomplete", PATTERNS, PS_SAID_INCOMPLETE, AT(patterns)},
+    {"match", "error", PATTERNS, PS_SAID_ERROR, AT(patterns)},
+    {"match", "label", PATTERNS, PS_SAID_LABEL, AT(patterns)},
+    {"match", "trait", PATTERNS, PS_SAID_TRAIT, AT(patterns)},
+    {"grants", "programs", LIST, 0, AT(programs)},
+    {"grants", "read", LIST, 0, AT(read)},
+    {"grants", "socket", TEXT, 0, AT(socket)},
+    {"grants", "exchange", TEXT, 0, AT(exchange)},
+    {"update", "command", COMMAND, 0, AT(update)},
+    {"update", "writable", LIST, 0, AT(writable)},
+    {"update", "host", LIST, 0, AT(hosts)},
 };
 
 #define KEYS_N (sizeof(keys) / sizeof(keys[0]))
@@ -225,9 +225,11 @@ static int read_exits(const struct reader *reader, const char *value, enum ps_sa
 
     for (;;) {
         char *end = NULL;
-        long from = isdigit((unsigned char)*value) ? strtol(value, &end, 10) : -1, to = from;
+        long from = strtol(value, &end, 10), to = from;
 
-        if (end && *end == '-' && isdigit((unsigned char)end[1]))
+        if (!isdigit((unsigned char)*value)) /* strtol would take blanks and signs */
+            from = -1;
+        if (*end == '-' && isdigit((unsigned char)end[1]))
             to = strtol(end + 1, &end, 10);
         if (from < 0 || from > 255 || to < from || to > 255)
             return fail(reader, "exit statuses are numbers from 0 to 255, like 1, 40-63");

@@ -11,6 +11,7 @@
 struct stage {
     struct rig *rig;
     struct ps_launcher *launcher;
+    char *manifests; /* an engine directory that only root writes to */
 };
 
 static const struct ps_account engines = {65534, 65534}, services = {1, 1};
@@ -20,12 +21,15 @@ static struct stage *stage_launch(struct rig *rig)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
     char tmp[UNIT_PATH_MAX], dirs[UNIT_PATH_MAX];
-    const char *plugin_dirs[] = {dirs};
-    struct ps_launcher_conf conf = {.plugin_dirs = plugin_dirs, .plugin_dirs_n = 1, .engines = engines};
+    char *manifests = unit_dir_make();
+    const char *plugin_dirs[] = {dirs, manifests};
+    struct ps_launcher_conf conf = {.plugin_dirs = plugin_dirs, .plugin_dirs_n = 2, .engines = engines};
     struct ps_error error = {0};
 
     assert_non_null(stage);
     stage->rig = rig;
+    stage->manifests = manifests;
+    assert_int_equal(chmod(manifests, 0755), 0);
     conf.program = stage->rig->program;
     conf.tmp = unit_path(tmp, stage->rig->dir, "launcher");
     (void)unit_path(dirs, getenv("PHAGESCAN_TEST_BUILD"), "engines");
@@ -60,6 +64,7 @@ static void stage_free(struct stage *stage)
     ps_host_free(&stage->rig->host);
     ps_launcher_free(&stage->launcher);
     rig_free(stage->rig);
+    unit_dir_remove(stage->manifests);
     free(stage);
 }
 
@@ -150,6 +155,33 @@ static void what_weakens_the_jail_is_refused(void **state)
     stage_free(stage);
 }
 
+/* A manifest's program runs under the engines' account as well, in the same jail. */
+static void programs_run_under_the_engines_account(void **state)
+{
+    static const char manifest[] =
+        "[engine]\nkind = metadata\n[run]\ncommand = /usr/bin/id -u\n[exit]\nclean = 0\n"
+        "[match]\ntrait = ^(?<uid>\\d+)$\n";
+    struct stage *stage = stage_new();
+    char plugin[UNIT_PATH_MAX], file[UNIT_PATH_MAX];
+    struct ps_host_conf conf = {
+        .program = "/nowhere/ignored",
+        .engine = "who",
+        .plugin = unit_path(plugin, getenv("PHAGESCAN_TEST_BUILD"), "engines/manifest/adapter.so"),
+        .file = unit_path(file, stage->manifests, "who.engine"),
+        .slots = 1,
+        .launcher = stage->launcher};
+    struct ps_error error = {0};
+
+    (void)state;
+    assert_int_equal(ps_file_replace(file, manifest, sizeof(manifest) - 1, 0644), 0);
+    if (ps_host_start(&stage->rig->host, &conf, ps_clock_mono_ms(), &error) != 0)
+        fail_msg("%s", error.text);
+    (void)rig_wait(stage->rig, PS_HOST_LOADED);
+    assert_int_equal(rig_scan(stage->rig, "any", 20000), PS_OUTCOME_DESCRIBED);
+    assert_string_equal(stage->rig->result.traits, "{\"uid\":65534}");
+    stage_free(stage);
+}
+
 static void root_is_no_account(void **state)
 {
     const char *dirs[] = {"/tmp"};
@@ -218,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_zygote_that_is_killed_is_reported_and_can_be_started_again, set_up,
                                         tear_down),
         cmocka_unit_test(what_weakens_the_jail_is_refused),
+        cmocka_unit_test(programs_run_under_the_engines_account),
         cmocka_unit_test(root_is_no_account),
         cmocka_unit_test(all_ends_with_the_session),
     };

@@ -296,6 +296,21 @@ static void what_stays_behind_ends(void **state)
     tools_free(tools);
 }
 
+/* Where no pid namespace ends them: the child notices that something is left and makes room for another one. */
+static void what_stays_behind_ends_without_a_namespace(void **state)
+{
+    struct tools *tools = loaded(shell, RIG_WORDS("--wall-off=pid-ns,root"));
+    pid_t pids[PIDS_MAX];
+
+    (void)state;
+    assert_int_equal(rig_scan(tools->rig, "sleep 600 & (sleep 600 &) ; exit 0", 20000),
+                     PS_OUTCOME_UNDETECTED);
+    (void)rig_wait(tools->rig, PS_HOST_EXITED);
+    RIG_UNTIL(rig_descendants(getpid(), pids, PIDS_MAX) <= 1); /* the zygote */
+    expect_unharmed(tools);
+    tools_free(tools);
+}
+
 static void a_fork_bomb_takes_its_own_slot_only(void **state)
 {
     struct tools *tools = tools_new();
@@ -646,6 +661,7 @@ static int run_all(void)
         cmocka_unit_test(what_a_program_says_is_what_counts),
         cmocka_unit_test(a_hang_is_a_timeout_and_leaves_nothing),
         cmocka_unit_test(what_stays_behind_ends),
+        cmocka_unit_test(what_stays_behind_ends_without_a_namespace),
         cmocka_unit_test(a_fork_bomb_takes_its_own_slot_only),
         cmocka_unit_test(a_full_directory_is_empty_for_the_next),
         cmocka_unit_test(a_sample_comes_as_it_is_wanted),

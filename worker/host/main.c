@@ -171,7 +171,7 @@ static int prepare(struct host *host, struct ps_error *reterr)
     int rc = load(host, reterr);
 
     conf.plugin = host->plugin;
-    if (!rc)
+    if (!rc && host->plugin) /* there, when it is loaded */
         rc = ps_jail_grant(&host->jail, host->plugin->engine->grants, false, reterr);
     rc = rc ? rc : settle(host, reterr);
     rc = rc ? rc : ps_zygote_new(&host->zygote, &conf, reterr);

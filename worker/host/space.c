@@ -268,25 +268,33 @@ static unsigned long kept_flags(const char *path)
     return flags;
 }
 
+/* With all that is mounted below it. Before Linux 5.12 only path itself can be changed in one go: what is mounted below it
+ * keeps its flags there, and its files are still those of another account. */
+static int restrict_mount(const char *path, bool read_only, bool devices)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0) |
+                                          (devices ? 0 : MOUNT_ATTR_NODEV)};
+    unsigned long flags = MS_NOSUID | (read_only ? MS_RDONLY : 0) | (devices ? 0 : MS_NODEV);
+
+    if (mount_setattr(AT_FDCWD, path, AT_RECURSIVE, &attr, sizeof(attr)) == 0)
+        return 0;
+    return mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | flags | kept_flags(path), NULL) < 0
+               ? ps_err_from_errno(errno)
+               : 0;
+}
+
 /* One granted path at its own name in the new root, which is the working directory. */
 static int bind_one(const struct ps_granted_path *granted)
 {
     const char *place = granted->path + 1;
-    unsigned long flags = MS_NOSUID;
     int rc = make_place(place, granted->is_dir);
 
     if (rc)
         return rc;
     if (mount(granted->path, place, NULL, MS_BIND | MS_REC, NULL) < 0)
         return ps_err_from_errno(errno);
-    if (!(granted->use & PS_GRANTED_DEVICE))
-        flags |= MS_NODEV;
     /* A read-only mount neither hinders writing to a device nor connecting to a socket. */
-    if (!(granted->use & PS_GRANTED_WRITE))
-        flags |= MS_RDONLY;
-    return mount(NULL, place, NULL, MS_BIND | MS_REMOUNT | flags | kept_flags(place), NULL) < 0
-               ? ps_err_from_errno(errno)
-               : 0;
+    return restrict_mount(place, !(granted->use & PS_GRANTED_WRITE), granted->use & PS_GRANTED_DEVICE);
 }
 
 /* Programs look for /proc/self/fd. Where the kernel refuses (a container whose own /proc is masked), there is none. */
