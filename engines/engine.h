@@ -139,6 +139,9 @@ struct ps_engine {
     uint32_t run_ms;                       /* time a scan may take; 0 for the host's default (60 s) */
     uint32_t at_once;                      /* scans of it at once on one machine; 0 for any number */
     const struct ps_engine_grants *grants; /* NULL: it runs no programs and reaches nothing */
+    /* A process of its own lives from scan to scan, and it ends itself what a scan left behind besides. Else the host
+     * ends all that lives after a scan. Heeded in a pid namespace alone. */
+    bool keeps_processes;
 
     /* An adapter's only function besides those of what it becomes: reads conf->file and returns the engine that the
      * file describes, which takes this one's place before probe; NULL with one sentence in err. Its memory stays

@@ -202,6 +202,16 @@ static enum ps_found scan(struct child *self, const struct ps_msg_H_JOB *job, in
     return ask_engine(self, &sample, report);
 }
 
+/* Ends what a scan left running. False when somebody may be left. */
+static bool sweep(const struct child *self)
+{
+    const struct ps_jail *jail = self->conf->jail;
+
+    if (self->conf->plugin->engine->keeps_processes && (jail->walls & PS_WALL_PID_NS))
+        return true; /* it did so itself, but for its own; what it missed goes with this child's namespace */
+    return ps_jail_sweep(jail);
+}
+
 /* One job. 0, or a failure of the socket. *ret_last: this child is worn out. */
 static int work(struct child *self, const struct ps_msg_H_JOB *job, int fd, bool *ret_last)
 {
@@ -220,7 +230,7 @@ static int work(struct child *self, const struct ps_msg_H_JOB *job, int fd, bool
     silent = found == PS_FOUND_UNDETECTED && !plugin->info.silence_counts;
     self->scans++;
     /* A directory that can't be emptied goes with this child. */
-    last = !ps_jail_sweep(self->conf->jail);
+    last = !sweep(self);
     last = ps_file_remove_tree(self->tmpdir, false) != 0 || is_worn_out(self) || last;
     rc = report.error;
     if (!rc)
