@@ -23,6 +23,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
+#include "worker/host/landlock.h"
 #include "worker/host/walls.h"
 
 #define NOBODY      65534
@@ -48,6 +49,7 @@ struct attack {
     bool without_rights; /* the host has no capabilities, as an ordinary user */
     bool (*harm)(
         void); /* also asked, in the cage: has it an effect outside of the child? NULL: crashy knows */
+    bool refusable; /* there are kernels that refuse it to everybody (io_uring switched off, no 32-bit calls, Yama) */
 };
 
 static int tcp_port(const struct cage *cage)
@@ -93,8 +95,8 @@ static const struct attack attacks[] = {
     {"UNIX socket, abstract", "abstract cage", NULL, false, NULL},
     {"System V shared memory", "sysv 4711", NULL, false, NULL},
     {"kill another process", "kill %d", bystander, false, NULL},
-    {"ptrace another process", "ptrace %d", bystander, true, NULL},
-    {"read a sibling's memory", "peek %d", sibling, true, NULL},
+    {"ptrace another process", "ptrace %d", bystander, true, NULL, true},
+    {"read a sibling's memory", "peek %d", sibling, true, NULL, true},
     {"mount over a directory", "mount /tmp/dir", NULL, false, key_is_hidden},
     {"change the host's name", "hostname crashy", NULL, false, name_changed},
     {"enter another's network", "setns %d", bystander, false, NULL},
@@ -110,8 +112,8 @@ static const struct attack attacks[] = {
     {"32 MiB in many files", "fill-many 32", NULL, false, NULL},
     {"1000 files", "inodes 1000", NULL, false, NULL},
     {"300 descriptors", "open-files 300", NULL, false, NULL},
-    {"io_uring", "io-uring", NULL, false, NULL},
-    {"32-bit system calls", "int80", NULL, false, NULL},
+    {"io_uring", "io-uring", NULL, false, NULL, true},
+    {"32-bit system calls", "int80", NULL, false, NULL, true},
     {"memory shortage hits another first", NULL, NULL, false, NULL},
 };
 
@@ -401,6 +403,17 @@ static void __attribute__((noreturn)) fill(struct matrix *matrix)
 
 /* ---- what comes of it ---- */
 
+static void print_row(FILE *to, const struct matrix *matrix, size_t a)
+{
+    (void)fprintf(to, "| %s |", attacks[a].what);
+    for (size_t c = 1; c < COLUMNS_N; c++)
+        (void)fputs(matrix->at[a][c] == STOPPED   ? " stops |"
+                    : matrix->at[a][c] == THROUGH ? " |"
+                                                  : " ? |",
+                    to);
+    (void)fputc('\n', to);
+}
+
 static void print_matrix(FILE *to, const struct matrix *matrix)
 {
     (void)fputs("| attack |", to);
@@ -409,25 +422,25 @@ static void print_matrix(FILE *to, const struct matrix *matrix)
     (void)fputs("\n|---|", to);
     for (size_t c = 1; c < COLUMNS_N; c++)
         (void)fputs("---|", to);
-    for (size_t a = 0; a < ATTACKS_N; a++) {
-        (void)fprintf(to, "\n| %s |", attacks[a].what);
-        for (size_t c = 1; c < COLUMNS_N; c++)
-            (void)fputs(matrix->at[a][c] == STOPPED   ? " stops |"
-                        : matrix->at[a][c] == THROUGH ? " |"
-                                                      : " ? |",
-                        to);
-    }
     (void)fputc('\n', to);
+    for (size_t a = 0; a < ATTACKS_N; a++)
+        print_row(to, matrix, a);
 }
 
 static struct matrix *matrix;
+
+/* This kernel stops it by itself: nothing can be said of the walls. */
+static bool is_moot(size_t attack)
+{
+    return attacks[attack].refusable && matrix->at[attack][0] == STOPPED;
+}
 
 /* With no wall at all it works; else that it is stopped would prove nothing. */
 static void every_attack_gets_through_without_walls(void **state)
 {
     (void)state;
     for (size_t a = 0; a < ATTACKS_N; a++)
-        if (matrix->at[a][0] != THROUGH)
+        if (matrix->at[a][0] != THROUGH && !is_moot(a))
             fail_msg("%s does not even work without walls: %d", attacks[a].what, matrix->at[a][0]);
 }
 
@@ -457,32 +470,45 @@ static void every_attack_is_stopped_by_some_wall_alone(void **state)
     }
 }
 
+static char *read_text(const char *path)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *from = fopen(path, "re"), *to = open_memstream(&text, &len);
+    int c;
+
+    assert_non_null(from);
+    assert_non_null(to);
+    while ((c = fgetc(from)) != EOF)
+        (void)fputc(c, to);
+    (void)fclose(from); /* only read */
+    (void)fclose(to);
+    return text;
+}
+
+/* Row by row, for what an older kernel can't show is left out. */
 static void the_document_shows_this_table(void **state)
 {
     const char *path = getenv("PHAGESCAN_SECURITY_DOC");
-    char *table = NULL, *doc = NULL;
-    size_t table_len = 0, doc_len = 0;
-    FILE *to = open_memstream(&table, &table_len), *from, *copy;
-    int c;
+    char *doc;
 
     (void)state;
-    assert_non_null(to);
-    print_matrix(to, matrix);
-    (void)fclose(to);
-    if (!path)
-        skip();
-    from = fopen(path, "re");
-    copy = open_memstream(&doc, &doc_len);
-    assert_non_null(from);
-    assert_non_null(copy);
-    while ((c = fgetc(from)) != EOF)
-        (void)fputc(c, copy);
-    (void)fclose(from);
-    (void)fclose(copy);
-    if (!strstr(doc, table))
-        fail_msg("docs/security.md does not have this table:\n%s", table);
+    if (!path || ps_landlock_abi() < PS_LANDLOCK_FULL)
+        skip(); /* the columns of Landlock are those of a newer kernel */
+    doc = read_text(path);
+    for (size_t a = 0; a < ATTACKS_N; a++) {
+        char *row = NULL;
+        size_t len = 0;
+        FILE *to = open_memstream(&row, &len);
+
+        assert_non_null(to);
+        print_row(to, matrix, a);
+        (void)fclose(to);
+        if (!is_moot(a) && !strstr(doc, row))
+            fail_msg("docs/security.md does not have this row:\n%s", row);
+        free(row);
+    }
     free(doc);
-    free(table);
 }
 
 int main(int argc, char **argv)
