@@ -56,8 +56,8 @@ enum ps_found crashy_wall(struct scan *scan, long rc, const char *label)
 
 static const struct crashy_command *find_command(const char *name)
 {
-    static const struct crashy_command *const tables[] = {crashy_ends, crashy_bombs, crashy_reach,
-                                                          crashy_kernel, crashy_lies, crashy_files};
+    static const struct crashy_command *const tables[] = {crashy_ends,   crashy_bombs, crashy_reach,
+                                                          crashy_kernel, crashy_lies,  crashy_files};
 
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         for (const struct crashy_command *command = tables[i]; command->name; command++)

@@ -15,8 +15,7 @@ static int make_line(struct ps_hub_line *line, unsigned broker, const char *name
         size_t limit_n;
     } boxes[] = {
         {&line->orders, PS_ORDERS_N}, {&line->settled, PS_SETTLED_N},   {&line->wishes, PS_WISHES_N},
-        {&line->pieces, PS_PIECES_N}, {&line->mandates, PS_MANDATES_N},
-        {&line->replies, PS_REPLIES_N},
+        {&line->pieces, PS_PIECES_N}, {&line->mandates, PS_MANDATES_N}, {&line->replies, PS_REPLIES_N},
     };
 
     line->broker = broker;

@@ -211,6 +211,6 @@ bool uplink_say(struct ps_uplink *self)
     if (self->grant_due)
         self->grant_due = !said(
             ps_peer_put(self->peer, PS_MSG(GRANT, .epoch = self->epoch, .results = self->grant)), "GRANT");
-    return self->grant_due || !say_settled(self) || !say_replies(self) || !say_mandates(self) || !say_orders(self) ||
-           !say_pieces(self);
+    return self->grant_due || !say_settled(self) || !say_replies(self) || !say_mandates(self) ||
+           !say_orders(self) || !say_pieces(self);
 }

@@ -49,7 +49,8 @@ struct attack {
     bool without_rights; /* the host has no capabilities, as an ordinary user */
     bool (*harm)(
         void); /* also asked, in the cage: has it an effect outside of the child? NULL: crashy knows */
-    bool refusable; /* there are kernels that refuse it to everybody (io_uring switched off, no 32-bit calls, Yama) */
+    bool
+        refusable; /* there are kernels that refuse it to everybody (io_uring switched off, no 32-bit calls, Yama) */
 };
 
 static int tcp_port(const struct cage *cage)

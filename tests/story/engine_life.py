@@ -138,8 +138,8 @@ def engines_come_and_go_with_their_directories():
     with ground(None) as (stack, _):
         own = stack.state / "own-engines"
         source = BUILD / "engines" / "crashy" / "crashy.so"
-        version = engine_of(stack, "crashy")["note"]
-        assert "obeys" in version, version
+        note = until(lambda: (engine_of(stack, "crashy") or {}).get("note"), 30, "the shipped one")
+        assert "obeys" in note, note
 
         (own / "crashy").mkdir(parents=True)
         (own / "crashy").chmod(0o755)
