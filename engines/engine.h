@@ -66,7 +66,7 @@ struct ps_engine_conf {
     const char *tmpdir; /* private, writable, for open and warm */
     /* An operator's setting for this engine, or NULL when it isn't set. Lent until close. */
     const char *(*setting)(const struct ps_engine_conf *self, const char *key);
-    /* Has aside done, in probe or open. 0, or -1 with one sentence in err. NULL where there is no jail (tests). */
+    /* Has aside done, in become, probe or open. 0, or -1 with one sentence in err. NULL where there is no jail (tests). */
     int (*aside)(const struct ps_engine_conf *self, struct ps_engine_aside *aside, char *err, size_t err_max);
     void *host; /* the host's own */
 };
