@@ -2,6 +2,7 @@
 
 For each misdeed of a Python that was taken over: contained, explained, and the next job of the same host is unharmed.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -102,7 +103,11 @@ class Shapes(Tried):
 
     def test_metadata(self):
         (result,) = self.results('outline', [self.sample('text', b'hello world')])
-        self.assertIn(result['outcome'], ('described', 'incomplete'))  # incomplete: files are not carried
+        self.assertEqual(result['outcome'], 'described', result)
+        words, picture = result['files']
+        self.assertEqual((words['name'], words['picture'], words['size']), ('words.txt', False, 11))
+        self.assertEqual(words['sha256'], hashlib.sha256(b'hello\nworld').hexdigest())
+        self.assertEqual((picture['name'], picture['picture'], picture['mime']), ('grey.png', True, 'image/png'))
         self.assertEqual(result['traits']['nested'], [{'deep': [1, 2.5, None, True]}])
         self.assertEqual(result['traits']['seen'], '2013-05-06T07:08:09')
         self.assertIs(result['traits']['cwd'], True)

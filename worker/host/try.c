@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/outcome.h"
+#include "worker/host/files.h"
 #include "worker/host/host.h"
 
 #define EXIT_NOTHING 0
@@ -46,6 +47,27 @@ static void add_text(json_t *object, const char *key, const char *text)
         (void)json_object_set_new(object, key, json_string(text)); /* want of memory: the key is missing */
 }
 
+/* Of each derived file what a report would say of it; their bytes are not kept. */
+static json_t *list_files(const struct ps_host_result *result)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < result->files_n; i++) {
+        const struct ps_host_file *file = &result->files[i];
+        char hex[PS_SHA256_HEX];
+        json_t *object = json_object();
+
+        ps_hex_encode(hex, file->sha256, sizeof(file->sha256));
+        add_text(object, "name", file->name);
+        add_text(object, "mime", file->mime);
+        (void)json_object_set_new(object, "picture", json_boolean(file->picture)); /* as in add_text: both */
+        (void)json_object_set_new(object, "size", json_integer((json_int_t)file->size));
+        add_text(object, "sha256", hex);
+        (void)json_array_append_new(list, object); /* want of memory: it is missing */
+    }
+    return list;
+}
+
 static void print_result(const struct ps_host *host, const char *path, const char *sha256, uint64_t size,
                          const struct ps_host_result *result)
 {
@@ -66,6 +88,8 @@ static void print_result(const struct ps_host *host, const char *path, const cha
     add_text(object, "type", result->type);
     if (traits)
         (void)json_object_set_new(object, "traits", traits);
+    if (result->files_n > 0)
+        (void)json_object_set_new(object, "files", list_files(result));
     (void)json_object_set_new(object, "run_us", json_integer((json_int_t)result->run_us));
     (void)json_object_set_new(object, "cpu_us", json_integer((json_int_t)result->cpu_us));
     (void)json_dumpf(object, stdout, JSON_COMPACT);
