@@ -372,8 +372,8 @@ def sweep():
         if error.errno not in (errno.ESRCH, errno.EPERM):
             raise
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while True:  # killed, so each of them ends: the next scan must not meet one that has not yet
+            os.waitpid(-1, 0)
     except ChildProcessError:
         pass  # none left
 
