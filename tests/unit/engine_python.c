@@ -16,8 +16,8 @@ static int reply_of(struct ps_frame *frame, struct ps_reply *ret_reply, const ch
                     char err[PS_KIT_TEXT_MAX])
 {
     size_t len = strlen(head);
-    const uint8_t lengths[PS_FRAME_LENGTHS] = {
-        0, 0, (uint8_t)(len >> 8), (uint8_t)len, 0, 0, (uint8_t)(body_len >> 8), (uint8_t)body_len};
+    const uint8_t lengths[PS_FRAME_LENGTHS] = {0, 0, (uint8_t)(len >> 8),      (uint8_t)len,
+                                               0, 0, (uint8_t)(body_len >> 8), (uint8_t)body_len};
 
     ps_frame_drop(frame);
     for (;;) {
