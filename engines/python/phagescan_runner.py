@@ -22,6 +22,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 import traceback
 import types
 
@@ -37,6 +38,7 @@ TEXT_MAX = 900  # bytes of a sentence
 LABEL_MAX = 512  # bytes of an infection's name
 TRACE_LINES = 4  # of a traceback: where it happened
 GROWTH_MAX = 256 << 10  # KiB of memory that this process may gain before another takes its place
+SWEEP_S = 2  # until processes that were killed are given up on
 DEPTH_MAX = 64  # of metadata
 LENGTHS = struct.Struct('>II')
 
@@ -364,18 +366,37 @@ def scan_once(engine, sample, out):
             traceback.print_exc()
 
 
+def is_alone():
+    """No process of this namespace runs but its first and this one; those that only wait to be reaped don't."""
+    for name in os.listdir('/proc'):
+        if not name.isdigit() or int(name) in (1, os.getpid()):
+            continue
+        try:
+            with open('/proc/%s/stat' % name) as file:
+                if file.read().rpartition(')')[2].split()[0] not in 'ZX':
+                    return False
+        except OSError:
+            pass  # it ended meanwhile
+    return True
+
+
 def sweep():
-    """Ends whatever the engine left running, in a pid namespace where all but this process and its first are ours."""
+    """Ends whatever the engine left running, in a pid namespace where all but this process and its first are ours. They
+    are waited for: a killed process lives on for a moment, and the next scan must not meet it."""
     try:
         os.kill(-1, signal.SIGKILL)
     except OSError as error:
-        if error.errno not in (errno.ESRCH, errno.EPERM):
-            raise
+        if error.errno in (errno.ESRCH, errno.EPERM):
+            return  # nobody there
+        raise
     try:
-        while True:  # killed, so each of them ends: the next scan must not meet one that has not yet
+        while True:
             os.waitpid(-1, 0)
     except ChildProcessError:
         pass  # none left
+    until = time.monotonic() + SWEEP_S
+    while os.path.isdir('/proc/1') and not is_alone() and time.monotonic() < until:
+        os.sched_yield()  # orphans are not ours to wait for
 
 
 def peak_kib():
