@@ -83,27 +83,27 @@ static bool name_changed(void)
 
 static bool key_is_hidden(void)
 {
-    return access("/tmp/dir/key", F_OK) != 0;
+    return access("/mnt/dir/key", F_OK) != 0;
 }
 
 static const struct attack attacks[] = {
-    {"read a file of its account by name", "read /tmp/dir/key", NULL, false, NULL},
-    {"change a file of its account", "write /tmp/dir/key", NULL, false, NULL},
+    {"read a file of its account by name", "read /mnt/dir/key", NULL, false, NULL},
+    {"change a file of its account", "write /mnt/dir/key", NULL, false, NULL},
     {"read another process's environment", "read /proc/%d/environ", bystander, true, NULL},
     {"TCP to this machine", "tcp %d", tcp_port, false, NULL},
     {"UDP to this machine", "udp %d", udp_port, false, NULL},
-    {"UNIX socket by path", "unix /tmp/dir/sock", NULL, false, NULL},
+    {"UNIX socket by path", "unix /mnt/dir/sock", NULL, false, NULL},
     {"UNIX socket, abstract", "abstract cage", NULL, false, NULL},
     {"System V shared memory", "sysv 4711", NULL, false, NULL},
     {"kill another process", "kill %d", bystander, false, NULL},
     {"ptrace another process", "ptrace %d", bystander, true, NULL, true},
     {"read a sibling's memory", "peek %d", sibling, true, NULL, true},
-    {"mount over a directory", "mount /tmp/dir", NULL, false, key_is_hidden},
+    {"mount over a directory", "mount /mnt/dir", NULL, false, key_is_hidden},
     {"change the host's name", "hostname crashy", NULL, false, name_changed},
     {"enter another's network", "setns %d", bystander, false, NULL},
     {"a new user namespace", "unshare", NULL, false, NULL},
     {"run a program", "exec /bin/true", NULL, false, NULL},
-    {"gain rights by a program", "rights /tmp/gain", NULL, true, NULL},
+    {"gain rights by a program", "rights /mnt/gain", NULL, true, NULL},
     {"64 processes", "fork-bomb 64", NULL, false, NULL},
     {"processes by clone3", "clone3", NULL, false, NULL},
     {"256 MiB of memory", "alloc 256", NULL, false, NULL},
@@ -195,17 +195,17 @@ static void plant_gain(void)
 
     for (int i = 0; i < 2; i++)
         caps.data[i].permitted = i == 0 ? ~0u : 0x1ff;
-    must(system("cp /bin/grep /tmp/gain && chmod 0755 /tmp/gain"),
+    must(system("cp /bin/grep /mnt/gain && chmod 0755 /mnt/gain"),
          "cp"); // NOLINT: nothing comes from outside
-    must(setxattr("/tmp/gain", "security.capability", &caps, sizeof(caps), 0), "setxattr");
+    must(setxattr("/mnt/gain", "security.capability", &caps, sizeof(caps), 0), "setxattr");
 }
 
 static void plant_files(void)
 {
-    must(mount("tmpfs", "/tmp", "tmpfs", 0, CAGE_TMP), "mount /tmp");
-    must(mkdir("/tmp/dir", 0755), "mkdir");
-    must(mkdir("/tmp/run", 0755), "mkdir");
-    must(close(open("/tmp/dir/key", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), "key");
+    must(mount("tmpfs", "/mnt", "tmpfs", 0, CAGE_TMP), "mount /mnt");
+    must(mkdir("/mnt/dir", 0755), "mkdir");
+    must(mkdir("/mnt/run", 0755), "mkdir");
+    must(close(open("/mnt/dir/key", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), "key");
     must(mount("proc", "/proc", "proc", 0, NULL), "mount /proc");
     plant_gain();
 }
@@ -238,10 +238,10 @@ static int listen_on(int type, const void *address, size_t len)
 static void plant_listeners(struct cage *cage)
 {
     struct sockaddr_in loop = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/tmp/dir/sock"},
+    struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/mnt/dir/sock"},
                        name = {.sun_family = AF_UNIX, .sun_path = "\0cage"};
 
-    (void)unlink("/tmp/dir/sock"); /* the cell's before this */
+    (void)unlink("/mnt/dir/sock"); /* the cell's before this */
     cage->tcp_port = listen_on(SOCK_STREAM, &loop, sizeof(loop));
     cage->udp_port = listen_on(SOCK_DGRAM, &loop, sizeof(loop));
     (void)listen_on(SOCK_STREAM, &path, sizeof(path));
@@ -364,8 +364,8 @@ static void __attribute__((noreturn)) try_cell(struct matrix *matrix, size_t att
         _exit(0);
     }
     must(mount("proc", "/proc", "proc", 0, NULL), "mount /proc");
-    must(mount("tmpfs", "/tmp/run", "tmpfs", 0, CAGE_TMP),
-         "mount /tmp/run"); /* what is left there goes with it */
+    must(mount("tmpfs", "/mnt/run", "tmpfs", 0, CAGE_TMP),
+         "mount /mnt/run"); /* what is left there goes with it */
     set_rights(!attacks[attack].without_rights);
     cage.bystander = new_bystander();
     rig = start(&columns[column]);
@@ -387,7 +387,7 @@ static void __attribute__((noreturn)) fill(struct matrix *matrix)
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     plant_files();
-    (void)setenv("TMPDIR", "/tmp/run", 1);
+    (void)setenv("TMPDIR", "/mnt/run", 1);
     outer_limits();
     for (size_t a = 0; a < ATTACKS_N; a++)
         for (size_t c = 0; c < COLUMNS_N; c++) {
