@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "engines/kit/kit.h"
+#include "engines/kit/reach.h"
 #include "engines/kit/sigset.h"
 #include "engines/manifest/asked.h"
 #include "engines/manifest/judge.h"
@@ -243,44 +243,6 @@ static const struct ps_engine *become(const struct ps_engine_conf *conf, char *e
 
 /* ---- probe ---- */
 
-static int probe_program(const char *path, char *err, size_t err_max)
-{
-    if (access(path, X_OK) == 0)
-        return 0;
-    return errno == EACCES
-               ? ps_kit_fail(err, err_max, "needs privilege: %s may not be run by this account", path)
-               : ps_kit_fail(err, err_max, "not installed: %s: %s", path, strerror(errno));
-}
-
-static int probe_path(const char *path, char *err, size_t err_max)
-{
-    if (access(path, R_OK) == 0)
-        return 0;
-    return errno == EACCES
-               ? ps_kit_fail(err, err_max, "needs privilege: %s may not be read by this account", path)
-               : ps_kit_fail(err, err_max, "not installed: %s: %s", path, strerror(errno));
-}
-
-static int probe_socket(const char *path, char *err, size_t err_max)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
-
-    if (fd < 0 || strlen(path) >= sizeof(at.sun_path)) {
-        rc = ps_kit_fail(err, err_max, "%s is no path of a socket", path);
-    } else {
-        memcpy(at.sun_path, path, strlen(path));
-        rc = connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 || errno == EPROTOTYPE ? 0 : -1;
-        if (rc)
-            (void)ps_kit_fail(err, err_max, "%s: the daemon's socket %s: %s",
-                              errno == EACCES ? "needs privilege" : "the daemon is not there", path,
-                              strerror(errno)); /* says -1, as rc does */
-    }
-    if (fd >= 0)
-        (void)close(fd); /* nothing was written */
-    return rc;
-}
-
 static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
 {
     int rc = 0;
@@ -290,11 +252,11 @@ static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
         return ps_kit_fail(err, err_max,
                            "needs privilege: it works as root only, and has no daemon to be reached through");
     for (size_t i = 0; self.programs[i] && !rc; i++)
-        rc = probe_program(self.programs[i], err, err_max);
+        rc = ps_kit_probe_path(self.programs[i], X_OK, err, err_max);
     for (size_t i = 0; self.readable[i] && !rc; i++)
-        rc = probe_path(self.readable[i], err, err_max);
+        rc = ps_kit_probe_path(self.readable[i], R_OK, err, err_max);
     if (!rc && self.socket)
-        rc = probe_socket(self.socket, err, err_max);
+        rc = ps_kit_probe_socket(self.socket, err, err_max);
     if (!rc && self.exchange && access(self.exchange, W_OK | X_OK) < 0)
         rc = ps_kit_fail(err, err_max, "the exchange directory %s can't be used: %s", self.exchange,
                          strerror(errno));

@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "engines/kit/kit.h"
+#include "engines/kit/reach.h"
 #include "engines/python/card.h"
 #include "engines/python/interpreter.h"
 
@@ -332,35 +332,6 @@ static const struct ps_engine *become(const struct ps_engine_conf *conf, char *e
 
 /* ---- probe, info ---- */
 
-static int probe_path(const char *path, int how, char *err, size_t err_max)
-{
-    if (access(path, how) == 0)
-        return 0;
-    return errno == EACCES
-               ? ps_kit_fail(err, err_max, "needs privilege: %s may not be used by this account", path)
-               : ps_kit_fail(err, err_max, "not installed: %s: %s", path, strerror(errno));
-}
-
-static int probe_socket(const char *path, char *err, size_t err_max)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc = -1;
-
-    if (fd < 0 || strlen(path) >= sizeof(at.sun_path)) {
-        (void)ps_kit_fail(err, err_max, "%s is no path of a socket", path); /* says -1, as rc does */
-    } else {
-        memcpy(at.sun_path, path, strlen(path));
-        rc = connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 || errno == EPROTOTYPE ? 0 : -1;
-        if (rc)
-            (void)ps_kit_fail(err, err_max, "%s: the daemon's socket %s: %s",
-                              errno == EACCES ? "needs privilege" : "the daemon is not there", path,
-                              strerror(errno)); /* as above */
-    }
-    if (fd >= 0)
-        (void)close(fd); /* nothing was written */
-    return rc;
-}
-
 /* "1.2" and what marks the file: results are kept by version, and an edited file makes others. */
 static void write_version(void)
 {
@@ -391,11 +362,11 @@ static int probe(const struct ps_engine_conf *conf, char *err, size_t err_max)
     int rc = 0;
 
     for (size_t i = 0; self.programs[i] && !rc; i++)
-        rc = probe_path(self.programs[i], X_OK, err, err_max);
+        rc = ps_kit_probe_path(self.programs[i], X_OK, err, err_max);
     for (size_t i = 0; self.readable[i] && !rc; i++)
-        rc = probe_path(self.readable[i], R_OK, err, err_max);
+        rc = ps_kit_probe_path(self.readable[i], R_OK, err, err_max);
     if (!rc && self.grants.socket)
-        rc = probe_socket(self.grants.socket, err, err_max);
+        rc = ps_kit_probe_socket(self.grants.socket, err, err_max);
     if (rc)
         return rc;
     ps_checked_fini(&self.checked);
